@@ -1,0 +1,132 @@
+// Package fault has the one error type of Berth. An error is data first and a
+// sentence second: it says which step failed, which property of config.json
+// asked for that step, which call was made with which errno, and what a person
+// can do about it. Engines get the sentence (Error); the JSON log gets every
+// field.
+package fault
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Error describes one failure. Every field but Msg may be empty.
+type Error struct {
+	// Msg says what could not be done, in words that begin with what the user
+	// asked for. It stays on one line: engines show only the last line.
+	Msg string
+	// Step is the number of the step of the container's program that failed,
+	// counted from 1 as `explain` counts; 0 where no step is involved.
+	Step int
+	// Path is the JSON path in config.json that asked for it: mounts[3].options[1].
+	Path string
+	// Pos is line:column in config.json, for errors of decoding.
+	Pos string
+	// Call is the system call with its arguments, as a person would write it.
+	Call string
+	// Errno is what the kernel answered; 0 where the kernel was not asked.
+	Errno syscall.Errno
+	// Hint says what to try; empty where there is nothing to say.
+	Hint string
+	// Err is the cause, for errors.Is and errors.As.
+	Err error
+}
+
+// New returns an error with a message alone.
+func New(msg string) *Error { return &Error{Msg: msg} }
+
+// At returns an error about the property of config.json at a JSON path.
+func At(path, msg string) *Error { return &Error{Path: path, Msg: msg} }
+
+// Wrap returns an error that says what was tried and keeps err as its cause.
+// Where err carries an errno, the errno becomes a field.
+func Wrap(msg string, err error) *Error {
+	e := &Error{Msg: msg, Err: err}
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		e.Errno = no
+	}
+	return e
+}
+
+// Error returns the sentence, on one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Msg)
+	if e.Path != "" && !strings.Contains(e.Msg, e.Path) {
+		sep(&b)
+		b.WriteString(e.Path)
+	}
+	if e.Pos != "" {
+		b.WriteString(" (config.json:" + e.Pos + ")")
+	}
+	if e.Step != 0 {
+		sep(&b)
+		b.WriteString("step " + strconv.Itoa(e.Step))
+	}
+	if e.Call != "" {
+		sep(&b)
+		b.WriteString(e.Call)
+	}
+	switch {
+	case e.Err != nil:
+		sep(&b)
+		b.WriteString(e.Err.Error())
+	case e.Errno != 0:
+		sep(&b)
+		b.WriteString(e.Errno.Error())
+	}
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	return strings.ReplaceAll(b.String(), "\n", " ")
+}
+
+func sep(b *strings.Builder) {
+	if b.Len() > 0 {
+		b.WriteString(": ")
+	}
+}
+
+// Unwrap gives errors.Is and errors.As the cause, else the errno.
+func (e *Error) Unwrap() error {
+	if e.Err != nil {
+		return e.Err
+	}
+	if e.Errno != 0 {
+		return e.Errno
+	}
+	return nil
+}
+
+// List is several errors found at once, such as all that validation has to say
+// about one config.json.
+type List []*Error
+
+// Error joins the sentences with semicolons, on one line.
+func (l List) Error() string {
+	parts := make([]string, len(l))
+	for i, e := range l {
+		parts[i] = e.Error()
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Unwrap gives errors.Is and errors.As every member.
+func (l List) Unwrap() []error {
+	errs := make([]error, len(l))
+	for i, e := range l {
+		errs[i] = e
+	}
+	return errs
+}
+
+// OrNil returns l as an error, or nil when it is empty.
+func (l List) OrNil() error {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
+}

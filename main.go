@@ -1,0 +1,4 @@
+// Berth is an OCI container runtime for Linux.
+package main
+
+func main() {}
