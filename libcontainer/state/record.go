@@ -1,0 +1,175 @@
+package state
+
+import (
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/fault"
+)
+
+// recordVersion is raised when a reader of the version before would go wrong on
+// a record. New fields alone do not raise it: readers pass over them.
+const recordVersion = 1
+
+// Record is what commands after create need to know about a container and can't
+// ask the kernel.
+type Record struct {
+	ID         string
+	OCIVersion string
+	Bundle     string // absolute
+	Rootfs     string // absolute
+	// PID and StartTime name the container's process (see OpenProcess); 0 before
+	// it is born.
+	PID       int
+	StartTime uint64
+	Created   time.Time
+	// UID is the user who made the container.
+	UID         int
+	Annotations map[string]string
+	// CgroupDriver is "cgroupfs" or "systemd"; Cgroups is what cgroups.Manager's
+	// Paths gave.
+	CgroupDriver string
+	Cgroups      []string
+	// PrivatePID is true when the container has a pid namespace of its own, whose
+	// processes all die with the first.
+	PrivatePID bool
+	// Creating is true until create has done all its work.
+	Creating bool
+	// HasProcess is true when config.json has a process, so that start can work.
+	HasProcess bool
+}
+
+// WriteRecord replaces the record.
+func (d *Dir) WriteRecord(r *Record) error { return d.replace(recordFile, encodeRecord(r)) }
+
+// Record reads the record; ErrNoRecord where there is none. It needs no lock.
+func (d *Dir) Record() (*Record, error) {
+	data, err := d.read(recordFile)
+	if err == unix.ENOENT {
+		if linked, lerr := d.linked(); lerr == nil && !linked {
+			return nil, ErrNotExist // deleted since we opened it
+		}
+		return nil, ErrNoRecord
+	}
+	if err != nil {
+		return nil, fault.Wrap("cannot read "+d.path+"/"+recordFile, err)
+	}
+	r, err := decodeRecord(data)
+	if err != nil {
+		return nil, fault.Wrap("cannot understand "+d.path+"/"+recordFile, err)
+	}
+	return r, nil
+}
+
+func encodeRecord(r *Record) []byte {
+	e := encoder{buf: make([]byte, 0, 1024)}
+	e.open('{')
+	e.key("version").int(recordVersion)
+	e.key("id").str(r.ID)
+	e.key("ociVersion").str(r.OCIVersion)
+	e.key("bundle").str(r.Bundle)
+	e.key("rootfs").str(r.Rootfs)
+	e.key("pid").int(int64(r.PID))
+	e.key("startTime").uint(r.StartTime)
+	e.key("created").str(r.Created.UTC().Format(time.RFC3339Nano))
+	e.key("uid").int(int64(r.UID))
+	if len(r.Annotations) > 0 {
+		e.key("annotations").strMap(r.Annotations)
+	}
+	e.key("cgroupDriver").str(r.CgroupDriver)
+	e.key("cgroups").strs(r.Cgroups)
+	e.key("privatePid").bool(r.PrivatePID)
+	e.key("creating").bool(r.Creating)
+	e.key("hasProcess").bool(r.HasProcess)
+	e.close('}')
+	return append(e.buf, '\n')
+}
+
+// decodeRecord takes a record apart. The version stands first, so that a newer
+// one is told before anything in it is misunderstood.
+func decodeRecord(data []byte) (*Record, error) {
+	r := &Record{}
+	seen := false
+	d := decoder{buf: data}
+	d.object(func(key string) {
+		if !seen {
+			seen = true
+			d.version(key)
+			return
+		}
+		d.field(r, key)
+	})
+	d.end()
+	if d.err == nil && !seen {
+		d.fail("no version")
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	return r, nil
+}
+
+func (d *decoder) version(key string) {
+	if key != "version" {
+		d.fail("does not begin with a version")
+		return
+	}
+	v := d.int()
+	if d.err == nil && (v < 1 || v > recordVersion) {
+		d.err = &fault.Error{
+			Msg:  "version " + strconv.FormatInt(v, 10) + " is not known, only up to " + strconv.Itoa(recordVersion),
+			Hint: "the container was made by a newer berth: use that one",
+		}
+	}
+}
+
+func (d *decoder) field(r *Record, key string) {
+	switch key {
+	case "id":
+		r.ID = d.str()
+	case "ociVersion":
+		r.OCIVersion = d.str()
+	case "bundle":
+		r.Bundle = d.str()
+	case "rootfs":
+		r.Rootfs = d.str()
+	case "pid":
+		r.PID = int(d.int())
+	case "startTime":
+		r.StartTime = d.uint()
+	case "created":
+		d.time(&r.Created)
+	case "uid":
+		r.UID = int(d.int())
+	case "annotations":
+		r.Annotations = map[string]string{}
+		d.object(func(name string) { r.Annotations[name] = d.str() })
+	case "cgroupDriver":
+		r.CgroupDriver = d.str()
+	case "cgroups":
+		d.array(func() { r.Cgroups = append(r.Cgroups, d.str()) })
+	case "privatePid":
+		r.PrivatePID = d.bool()
+	case "creating":
+		r.Creating = d.bool()
+	case "hasProcess":
+		r.HasProcess = d.bool()
+	default:
+		d.skip(0)
+	}
+}
+
+func (d *decoder) time(t *time.Time) {
+	s := d.str()
+	if d.err != nil {
+		return
+	}
+	v, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		d.fail("created is no time: " + strconv.Quote(s))
+		return
+	}
+	*t = v
+}
