@@ -1,0 +1,250 @@
+package program
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/fault"
+)
+
+// The memory of the child. The addresses are fixed, so that pointers are final
+// when the image is written and nothing is relocated. They are far above
+// vm.mmap_min_addr and far below where kernels put stacks and the vDSO.
+const (
+	codeBase = 0x400000
+	dataBase = 0x10000000 // vm_*.s: DATA
+
+	inboxOff  = 256 // vm_*.s: INBOX
+	inboxLen  = 7936
+	stepsOff  = inboxOff + inboxLen
+	stepSize  = 80
+	cellSize  = 8
+	msgOff    = 32 // vm_*.s: M_KIND
+	msgLen    = 48
+	elfHeader = 64 + 3*56
+)
+
+const (
+	flagTrace = 1 // header: report every step
+	failShift = 16
+)
+
+// le is the byte order of all machines that have an interpreter.
+var le = binary.LittleEndian
+
+// layout gives every Data that the steps reach an address.
+type layout struct {
+	next   uint64
+	order  []*Data
+	placed map[*Data]bool
+	cells  uint64
+}
+
+func (l *layout) place(d *Data) {
+	if d == nil || l.placed[d] {
+		return
+	}
+	l.placed[d] = true
+	// 8 is what the kernel's structs want; strings need none, and packing them
+	// keeps the child's memory at a few pages.
+	if !d.str {
+		l.next = (l.next + 7) &^ 7
+	}
+	d.addr = l.next
+	l.next += uint64(d.len())
+	l.order = append(l.order, d)
+	for _, r := range d.Refs {
+		l.place(r.To)
+	}
+}
+
+func (l *layout) slot(s *Slot) {
+	if s == nil || s.addr != 0 {
+		return
+	}
+	if s.Home != nil {
+		l.place(s.Home)
+		s.addr = s.Home.addr + uint64(s.Off)
+		return
+	}
+	s.addr = l.cells
+	l.cells += cellSize
+}
+
+func (l *layout) step(st *Step) {
+	l.slot(st.Result)
+	for _, a := range st.Args {
+		l.slot(a.slot)
+		l.place(a.data)
+	}
+}
+
+// slotsOf visits all slots of steps and of their mends.
+func slotsOf(steps []Step, f func(*Slot)) {
+	for i := range steps {
+		st := &steps[i]
+		if st.Result != nil {
+			f(st.Result)
+		}
+		for _, a := range st.Args {
+			if a.slot != nil {
+				f(a.slot)
+			}
+		}
+		for j := range st.Mends {
+			slotsOf(st.Mends[j].Steps, f)
+		}
+	}
+}
+
+// Image writes the program as a static executable: the interpreter, and the
+// data it works on. With trace every step is reported with its result and time.
+// pageSize is the kernel's, in bytes: segments are aligned to it.
+//
+// The slots and Data of the program are given their addresses, so a Program has
+// one image at a time.
+func (p *Program) Image(trace bool, pageSize int) ([]byte, error) {
+	code := vmCode()
+	cells := 0
+	slotsOf(p.Steps, func(s *Slot) { s.addr = 0; cells++ })
+	l := &layout{placed: make(map[*Data]bool, 4*len(p.Steps))}
+	l.cells = dataBase + stepsOff + uint64(len(p.Steps))*stepSize
+	l.next = l.cells + uint64(cells)*cellSize
+	for i := range p.Steps {
+		l.step(&p.Steps[i])
+		for j := range p.Steps[i].Mends {
+			// What a mend's steps point to travels with the mend; only its
+			// slots live in the image.
+			slotsOf(p.Steps[i].Mends[j].Steps, l.slot)
+		}
+	}
+	size := int(l.next - dataBase)
+	if elfHeader+len(code) > pageSize || size > 1<<24 {
+		return nil, fault.New("the program is too large for an image")
+	}
+	img := make([]byte, pageSize+size)
+	writeELF(img, len(code), size, pageSize)
+	copy(img[elfHeader:], code)
+	data := img[pageSize:]
+	le.PutUint64(data[0:], uint64(p.Socket))
+	le.PutUint64(data[8:], dataBase+stepsOff)
+	le.PutUint64(data[16:], dataBase+stepsOff+uint64(len(p.Steps))*stepSize)
+	if trace {
+		le.PutUint64(data[24:], flagTrace)
+	}
+	slotsOf(p.Steps, func(s *Slot) {
+		if s.Inherited >= 0 {
+			le.PutUint64(data[s.addr-dataBase:], uint64(s.Inherited))
+		}
+	})
+	for _, d := range l.order {
+		writeData(data[d.addr-dataBase:], d)
+	}
+	for i := range p.Steps {
+		writeStep(data[stepsOff+i*stepSize:], &p.Steps[i])
+	}
+	return img, nil
+}
+
+func writeData(to []byte, d *Data) {
+	copy(to, d.Bytes)
+	for _, r := range d.Refs {
+		le.PutUint64(to[r.Off:], r.To.addr)
+	}
+}
+
+// writeStep lays a step out as vm_*.s reads it: number and flags, six
+// arguments, the address of the result's cell, four pairs of errno and skip.
+func writeStep(to []byte, st *Step) {
+	flags := uint32(st.Fail) << failShift
+	for i, a := range st.Args {
+		v := a.n
+		switch {
+		case a.slot != nil:
+			v = a.slot.addr
+			if !a.IsAddr() {
+				flags |= 1 << i
+			}
+		case a.data != nil:
+			v = a.data.addr
+		}
+		le.PutUint64(to[8+8*i:], v)
+	}
+	le.PutUint32(to[0:], st.Call.info().nr)
+	le.PutUint32(to[4:], flags)
+	if st.Result != nil {
+		le.PutUint64(to[56:], st.Result.addr)
+	}
+	for i, h := range st.Harmless {
+		le.PutUint16(to[64+4*i:], uint16(h.Errno))
+		le.PutUint16(to[66+4*i:], uint16(h.Skip))
+	}
+}
+
+// writeELF writes the file header and three program headers: code r-x, data
+// rw-, and a stack that is not executable.
+func writeELF(b []byte, code, data, page int) {
+	copy(b, "\x7fELF\x02\x01\x01")
+	le.PutUint16(b[16:], 2) // ET_EXEC
+	le.PutUint16(b[18:], elfMachine)
+	le.PutUint32(b[20:], 1)
+	le.PutUint64(b[24:], codeBase+elfHeader) // e_entry
+	le.PutUint64(b[32:], 64)                 // e_phoff
+	le.PutUint32(b[48:], elfFlags)
+	le.PutUint16(b[52:], 64)
+	le.PutUint16(b[54:], 56)
+	le.PutUint16(b[56:], 3)
+	ph := func(i int, typ, flags uint32, off, addr, size, align int) {
+		h := b[64+56*i:]
+		le.PutUint32(h[0:], typ)
+		le.PutUint32(h[4:], flags)
+		for j, v := range []int{off, addr, addr, size, size, align} {
+			le.PutUint64(h[8+8*j:], uint64(v))
+		}
+	}
+	const ptLoad, ptGNUStack = 1, 0x6474e551
+	ph(0, ptLoad, 5, 0, codeBase, elfHeader+code, page)
+	ph(1, ptLoad, 6, page, dataBase, data, page)
+	ph(2, ptGNUStack, 6, 0, 0, 0, 16)
+}
+
+// Seal writes an image to a memfd that nobody can change any more, and returns
+// its descriptor. The child's /proc/PID/exe is this file and never Berth's own,
+// so a container has nothing of Berth's to overwrite (CVE-2019-5736).
+func Seal(img []byte) (int, error) {
+	fd, err := unix.MemfdCreate("berth", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|mfdExec)
+	if err == unix.EINVAL {
+		// MFD_EXEC is Linux 6.3; before, every memfd could be executed.
+		fd, err = unix.MemfdCreate("berth", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return -1, &fault.Error{Msg: "cannot make the container's image", Call: "memfd_create", Err: err}
+	}
+	if err := writeAll(fd, img); err != nil {
+		unix.Close(fd)
+		return -1, &fault.Error{Msg: "cannot write the container's image", Call: "write", Err: err}
+	}
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+		unix.Close(fd)
+		return -1, &fault.Error{Msg: "cannot seal the container's image", Call: "fcntl(F_ADD_SEALS)", Err: err}
+	}
+	return fd, nil
+}
+
+const mfdExec = 0x10 // MFD_EXEC, Linux 6.3
+
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}

@@ -1,0 +1,391 @@
+package program
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/fault"
+)
+
+// Handler is Berth's side of a running program.
+type Handler interface {
+	// Barrier is called when the child has reached a barrier; the child goes on
+	// when it returns nil, and ends when it returns an error.
+	Barrier(m *Machine, b Barrier) error
+	// Mend is called for a mend that only the runtime can make.
+	Mend(m *Machine, action string) error
+}
+
+// Traced is one step that was run, as a debug run reports it.
+type Traced struct {
+	Step   int // index
+	Result int64
+	Nanos  int64 // CLOCK_MONOTONIC, ns
+}
+
+// Machine is a child that runs a program.
+type Machine struct {
+	// Pid is the child's pid in the runtime's pid namespace. Where the program
+	// has a relay it changes once, at BarrierBorn.
+	Pid int
+	// PidFD refers to the child; it is the Machine's.
+	PidFD int
+	// Trace, when set, gets every step that was run, if the image was made to
+	// report them.
+	Trace func(Traced)
+	// FD gets descriptors that the program sends (a pty's master, a seccomp
+	// listener); without it they are closed.
+	FD func(fd int)
+
+	prog   *Program
+	sock   int
+	first  int // pid of the relay, not yet reaped; 0 when there is none
+	mended map[*Mend]bool
+	at     int // step of the barrier that the child waits at
+}
+
+// imageFD is the lowest number for the image's descriptor in the child-to-be:
+// above all that the child inherits, whose dup2 would close it, and below 64,
+// where growing the table of descriptors waits for an RCU grace period.
+const imageFD = 40
+
+// Start starts a child on a sealed image of p. files[i] becomes descriptor i of
+// the child; -1 leaves it closed. The entry at p.Socket is filled in here.
+func (p *Program) Start(image int, files []int) (*Machine, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fault.Error{Msg: "cannot make a socket to the container's init", Call: "socketpair", Err: err}
+	}
+	m := &Machine{prog: p, sock: pair[0], PidFD: -1, at: -1}
+	defer unix.Close(pair[1])
+	// The kernel then says which process sent a message, in our pid namespace.
+	if err := unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		m.Close()
+		return nil, &fault.Error{Msg: "cannot make a socket to the container's init", Call: "setsockopt(SO_PASSCRED)", Err: err}
+	}
+	if err := m.spawn(image, files, pair[1]); err != nil {
+		m.Close()
+		return nil, err
+	}
+	if p.Relay {
+		m.first = m.Pid
+	}
+	return m, nil
+}
+
+func (m *Machine) spawn(image int, files []int, sock int) error {
+	high, err := unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, max(imageFD, len(files)+1))
+	if err != nil {
+		return &fault.Error{Msg: "cannot start the container's init", Call: "fcntl(F_DUPFD_CLOEXEC)", Err: err}
+	}
+	defer unix.Close(high)
+	fds := make([]uintptr, len(files))
+	for i, fd := range files {
+		fds[i] = uintptr(fd) // -1 is what ForkExec closes
+	}
+	fds[m.prog.Socket] = uintptr(sock)
+	// PDEATHSIG is about the thread that forks; the first steps of a program set
+	// it, so that thread must live as long as Berth does.
+	runtime.LockOSThread()
+	m.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(high), []string{"berth-init"}, &syscall.ProcAttr{
+		Files: fds,
+		Sys:   &syscall.SysProcAttr{Cloneflags: m.prog.CloneFlags, PidFD: &m.PidFD},
+	})
+	runtime.KeepAlive(files)
+	if err != nil {
+		m.Pid = 0
+		return &fault.Error{Msg: "cannot start the container's init", Call: "clone, execve", Err: err, Hint: spawnHint(err)}
+	}
+	return nil
+}
+
+func spawnHint(err error) string {
+	switch err {
+	case unix.EPERM:
+		return "new namespaces need CAP_SYS_ADMIN or a user namespace"
+	case unix.ENOSPC:
+		return "a limit in /proc/sys/user/max_*_namespaces is reached"
+	case unix.EACCES:
+		return "is the execution of memfds forbidden by a policy?"
+	}
+	return ""
+}
+
+// Run serves the child until it waits at the barrier `until`, where it stays
+// waiting and Run returns nil, or until the stream ends, which is right only when
+// until is 0: the child has executed the user's process.
+func (m *Machine) Run(h Handler, until Barrier) error {
+	for {
+		msg, fds, ok, err := m.receive()
+		m.hand(fds)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			if until == 0 {
+				return nil
+			}
+			return m.died()
+		}
+		if msg.pid != m.Pid && !(msg.kind == msgBarrier && Barrier(msg.value) == BarrierBorn) && m.first == 0 {
+			return badMessage("another process sent it")
+		}
+		switch msg.kind {
+		case msgTrace:
+			if m.Trace != nil {
+				m.Trace(Traced{msg.step, msg.result, msg.nanos})
+			}
+		case msgTrap:
+			if err := m.trap(h, &msg); err != nil {
+				return err
+			}
+		case msgBarrier:
+			b := Barrier(msg.value)
+			m.at = msg.step
+			if b == BarrierBorn {
+				if err := m.adopt(msg.pid); err != nil {
+					return err
+				}
+			}
+			if b == until {
+				return nil
+			}
+			if err := h.Barrier(m, b); err != nil {
+				return err
+			}
+			if err := m.Release(); err != nil {
+				return err
+			}
+		default:
+			return badMessage("nothing was being mended")
+		}
+	}
+}
+
+// Release lets the child go on from the barrier that it waits at.
+func (m *Machine) Release() error {
+	if m.at < 0 {
+		return fault.New("the container's init does not wait at a barrier")
+	}
+	at := m.at
+	m.at = -1
+	return m.resume(at+1, 0)
+}
+
+func (m *Machine) hand(fds []int) {
+	if m.FD == nil {
+		closeAll(fds)
+		return
+	}
+	for _, fd := range fds {
+		m.FD(fd)
+	}
+}
+
+// adopt takes the process that the relay cloned as the child. That it is ours to
+// wait for proves that the relay cloned it, whoever says so: only children can
+// be waited for.
+func (m *Machine) adopt(pid int) error {
+	if m.first == 0 {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return &fault.Error{Msg: "the container's init is gone", Call: "pidfd_open", Err: err}
+	}
+	if err := unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+		unix.Close(fd)
+		return &fault.Error{Msg: "the container's init is not a child of the runtime", Call: "waitid", Err: err}
+	}
+	if pid != m.first {
+		m.reap(m.first)
+	}
+	m.first = 0
+	unix.Close(m.PidFD)
+	m.Pid, m.PidFD = pid, fd
+	return nil
+}
+
+func (m *Machine) trap(h Handler, msg *message) error {
+	st := &m.prog.Steps[msg.step]
+	no := msg.errno()
+	for i := range st.Mends {
+		mend := &st.Mends[i]
+		if !mend.matches(no) || m.mended[mend] {
+			continue
+		}
+		// Once only: what a mend did not cure it will not cure the next time.
+		if m.mended == nil {
+			m.mended = make(map[*Mend]bool)
+		}
+		m.mended[mend] = true
+		if err := m.mend(h, msg.step, no, mend); err != nil {
+			return err
+		}
+		if mend.Then == Retry {
+			return m.resume(msg.step, 0)
+		}
+		return m.resume(msg.step+1, 0)
+	}
+	return m.prog.failed(msg.step, no, m.diagnose(st))
+}
+
+func (m *Machine) mend(h Handler, step int, no unix.Errno, mend *Mend) error {
+	if mend.Host != "" {
+		if err := h.Mend(m, mend.Host); err != nil {
+			return err
+		}
+	}
+	for i := 0; i < len(mend.Steps); i++ {
+		st := &mend.Steps[i]
+		res, err := m.mendStep(st)
+		if err != nil {
+			return err
+		}
+		got := message{result: res}
+		if got.errno() == 0 {
+			continue
+		}
+		skip, ok := st.harmless(got.errno())
+		if !ok {
+			e := m.prog.failed(step, no, "")
+			e.Msg += "; and cannot " + st.Why + ": " + st.Text() + ": " + got.errno().Error()
+			return e
+		}
+		i += skip
+	}
+	return nil
+}
+
+func (st *Step) harmless(no unix.Errno) (skip int, ok bool) {
+	for _, h := range st.Harmless {
+		if h.Errno == no {
+			return h.Skip, true
+		}
+	}
+	return 0, false
+}
+
+// diagnose asks the kernel what it did not like: a file system context keeps
+// messages (fsopen(2)) that say more than EINVAL.
+func (m *Machine) diagnose(st *Step) string {
+	if st.Call != CallFsconfig && st.Call != CallFsmount || len(st.Args) == 0 || st.Args[0].slot == nil {
+		return ""
+	}
+	read := Step{Call: CallRead, Args: []Arg{st.Args[0], Ptr(scratch), Int(256)}}
+	n, err := m.mendStep(&read)
+	if err != nil || n <= 2 || n > 256 {
+		return ""
+	}
+	write := Step{Call: CallWrite, Args: []Arg{Int(m.prog.Socket), Ptr(scratch), Int(int(n))}}
+	b, err := mendMessage(&write)
+	if err != nil || m.send(b) != nil {
+		return ""
+	}
+	var buf [256]byte
+	got, fds, _, err := m.recv(buf[:])
+	closeAll(fds)
+	if err != nil || got != int(n) {
+		return ""
+	}
+	if _, _, _, err := m.receive(); err != nil {
+		return ""
+	}
+	// The messages begin with a class: "e mqueue: Unknown parameter 'x'".
+	text := buf[2:got]
+	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == 0) {
+		text = text[:len(text)-1]
+	}
+	return string(text)
+}
+
+// Failed is the error of a step that answered with an errno.
+func (p *Program) Failed(step int, no unix.Errno) *fault.Error { return p.failed(step, no, "") }
+
+func (p *Program) failed(step int, no unix.Errno, kernel string) *fault.Error {
+	st := &p.Steps[step]
+	e := &fault.Error{
+		Msg: "cannot " + st.Why, Step: step + 1, Path: st.Path,
+		Call: st.Text(), Errno: no, Hint: kernel,
+	}
+	for _, s := range st.Says {
+		if s.Errno == no || s.Errno == 0 {
+			if s.Msg != "" {
+				e.Msg = s.Msg
+			}
+			if s.Hint != "" && e.Hint == "" {
+				e.Hint = s.Hint
+			}
+			break
+		}
+	}
+	return e
+}
+
+// died explains the end of a stream that should not have ended.
+func (m *Machine) died() error {
+	var ws unix.WaitStatus
+	pid, err := unix.Wait4(m.Pid, &ws, 0, nil)
+	for err == unix.EINTR {
+		pid, err = unix.Wait4(m.Pid, &ws, 0, nil)
+	}
+	e := fault.New("the container's init died before it was ready")
+	if err == nil && pid == m.Pid {
+		m.Pid = 0
+		switch {
+		case ws.Signaled() && ws.Signal() == unix.SIGKILL:
+			e.Hint = "killed: is the memory limit too small, or did somebody kill it?"
+		case ws.Signaled():
+			e.Hint = "signal: " + unix.SignalName(ws.Signal())
+		default:
+			e.Hint = "exit status " + strconv.Itoa(ws.ExitStatus())
+		}
+	}
+	return e
+}
+
+// Kill ends the child and reaps it. It is right at any time.
+func (m *Machine) Kill() {
+	for _, pid := range []int{m.first, m.Pid} {
+		if pid > 0 {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			m.reap(pid)
+		}
+	}
+	m.first, m.Pid = 0, 0
+}
+
+func (m *Machine) reap(pid int) {
+	for {
+		_, err := unix.Wait4(pid, nil, 0, nil)
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// Close gives the descriptors back. A child that still waits for a command ends.
+func (m *Machine) Close() {
+	if m.sock >= 0 {
+		unix.Close(m.sock)
+		m.sock = -1
+	}
+	if m.PidFD >= 0 {
+		unix.Close(m.PidFD)
+		m.PidFD = -1
+	}
+}
+
+// ImageName is how /proc/PID/exe of a child that still runs its program begins.
+const ImageName = "/memfd:berth"
+
+// IsImage says whether the process still runs an image, that is, has not yet
+// executed the user's program.
+func IsImage(pid int) bool {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return err == nil && len(exe) >= len(ImageName) && exe[:len(ImageName)] == ImageName
+}

@@ -1,0 +1,279 @@
+package program
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Text is the call as a person would write it:
+// openat2(root, "proc", {O_PATH|O_CLOEXEC, IN_ROOT}, 24).
+func (st *Step) Text() string {
+	info := st.Call.info()
+	var b strings.Builder
+	if st.Result != nil {
+		b.WriteString(st.Result.Name + " = ")
+	}
+	if st.Call == CallExpect {
+		st.expectText(&b)
+		return b.String()
+	}
+	b.WriteString(info.name)
+	b.WriteByte('(')
+	for i, a := range st.Args {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		k := kInt
+		if i < len(info.args) {
+			k = info.args[i]
+		}
+		b.WriteString(a.text(k))
+	}
+	b.WriteByte(')')
+	return b.String()
+}
+
+func (st *Step) expectText(b *strings.Builder) {
+	op := " == "
+	if st.Args[4].n != 0 {
+		op = " != "
+	}
+	b.WriteString("expect(" + st.Args[0].text(kInt))
+	if mask := st.Args[1].n; mask != ^uint64(0) {
+		b.WriteString(" & " + st.Args[1].text(kHex))
+	}
+	b.WriteString(op + st.Args[2].text(kHex) + ")")
+}
+
+func (a Arg) text(k kind) string {
+	switch {
+	case a.slot != nil && a.IsAddr():
+		return "&" + a.slot.Name
+	case a.slot != nil:
+		return a.slot.Name
+	case a.data != nil:
+		return a.data.text()
+	}
+	return number(a.n, k)
+}
+
+func (d *Data) text() string {
+	switch {
+	case d.str:
+		return strconv.Quote(d.Value())
+	case d.Text != "":
+		return d.Text
+	}
+	return "data"
+}
+
+func number(n uint64, k kind) string {
+	switch k {
+	case kFD, kDir:
+		if n == AtCwd.n {
+			return "AT_FDCWD"
+		}
+	case kMode:
+		return "0" + strconv.FormatUint(n, 8)
+	case kHex:
+		if n > 9 {
+			return "0x" + strconv.FormatUint(n, 16)
+		}
+	case kBarrier:
+		return Barrier(n).String()
+	case kErrno:
+		return unix.ErrnoName(unix.Errno(n))
+	case kPath, kText, kPtr:
+		if n == 0 {
+			return "NULL"
+		}
+	default:
+		if t, ok := k.flags(n); ok {
+			return t
+		}
+	}
+	if int64(n) < 0 {
+		return strconv.FormatInt(int64(n), 10)
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+type flag struct {
+	bit  uint64
+	name string
+}
+
+// flags spells a number of kind k in the kernel's names.
+func (k kind) flags(n uint64) (string, bool) {
+	switch k {
+	case kConfig, kPrctl, kLimit, kIoctl, kCap:
+		return k.constant(n)
+	}
+	set := k.flagSet()
+	if set == nil {
+		return "", false
+	}
+	if n == 0 {
+		return "0", true
+	}
+	var parts []string
+	for _, f := range set {
+		if n&f.bit == f.bit && f.bit != 0 {
+			parts = append(parts, f.name)
+			n &^= f.bit
+		}
+	}
+	if n != 0 {
+		parts = append(parts, "0x"+strconv.FormatUint(n, 16))
+	}
+	return strings.Join(parts, "|"), true
+}
+
+func (k kind) flagSet() []flag {
+	switch k {
+	case kClone:
+		return []flag{
+			{unix.CLONE_NEWUSER, "CLONE_NEWUSER"},
+			{unix.CLONE_NEWNS, "CLONE_NEWNS"},
+			{unix.CLONE_NEWPID, "CLONE_NEWPID"},
+			{unix.CLONE_NEWNET, "CLONE_NEWNET"},
+			{unix.CLONE_NEWIPC, "CLONE_NEWIPC"},
+			{unix.CLONE_NEWUTS, "CLONE_NEWUTS"},
+			{unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"},
+			{unix.CLONE_NEWTIME, "CLONE_NEWTIME"},
+			{unix.CLONE_PARENT, "CLONE_PARENT"},
+			{uint64(unix.SIGCHLD), "SIGCHLD"},
+		}
+	case kOpen:
+		return openFlags()
+	case kAt, kTree:
+		set := []flag{
+			{unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"},
+			{unix.AT_RECURSIVE, "AT_RECURSIVE"},
+			{unix.AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"},
+		}
+		if k == kTree {
+			return append(set, flag{unix.OPEN_TREE_CLONE, "OPEN_TREE_CLONE"}, flag{unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLOEXEC"})
+		}
+		return append(set, flag{unix.AT_EACCESS, "AT_EACCESS"})
+	case kMove:
+		return []flag{
+			{unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"},
+			{unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_T_EMPTY_PATH"},
+		}
+	case kAttr:
+		return attrFlags()
+	case kMount:
+		return []flag{
+			{unix.MS_RDONLY, "MS_RDONLY"},
+			{unix.MS_REMOUNT, "MS_REMOUNT"},
+			{unix.MS_BIND, "MS_BIND"},
+			{unix.MS_MOVE, "MS_MOVE"},
+			{unix.MS_REC, "MS_REC"},
+			{unix.MS_PRIVATE, "MS_PRIVATE"},
+			{unix.MS_SLAVE, "MS_SLAVE"},
+			{unix.MS_SHARED, "MS_SHARED"},
+			{unix.MS_UNBINDABLE, "MS_UNBINDABLE"},
+		}
+	case kUmount:
+		return []flag{{unix.MNT_DETACH, "MNT_DETACH"}}
+	case kAccess:
+		return []flag{{unix.X_OK, "X_OK"}, {unix.W_OK, "W_OK"}, {unix.R_OK, "R_OK"}}
+	}
+	return nil
+}
+
+func openFlags() []flag {
+	return []flag{
+		{unix.O_PATH, "O_PATH"},
+		{unix.O_DIRECTORY, "O_DIRECTORY"},
+		{unix.O_NOFOLLOW, "O_NOFOLLOW"},
+		{unix.O_CREAT, "O_CREAT"},
+		{unix.O_EXCL, "O_EXCL"},
+		{unix.O_RDWR, "O_RDWR"},
+		{unix.O_WRONLY, "O_WRONLY"},
+		{unix.O_NOCTTY, "O_NOCTTY"},
+		{unix.O_NONBLOCK, "O_NONBLOCK"},
+		{unix.O_CLOEXEC, "O_CLOEXEC"},
+	}
+}
+
+func attrFlags() []flag {
+	return []flag{
+		{unix.MOUNT_ATTR_RDONLY, "RDONLY"},
+		{unix.MOUNT_ATTR_NOSUID, "NOSUID"},
+		{unix.MOUNT_ATTR_NODEV, "NODEV"},
+		{unix.MOUNT_ATTR_NOEXEC, "NOEXEC"},
+		{unix.MOUNT_ATTR_NOATIME, "NOATIME"},
+		{unix.MOUNT_ATTR_STRICTATIME, "STRICTATIME"},
+		{unix.MOUNT_ATTR_NODIRATIME, "NODIRATIME"},
+		{unix.MOUNT_ATTR_NOSYMFOLLOW, "NOSYMFOLLOW"},
+		{unix.MOUNT_ATTR_IDMAP, "IDMAP"},
+	}
+}
+
+// constant spells a number that is one of an enumeration.
+func (k kind) constant(n uint64) (string, bool) {
+	var set []flag
+	switch k {
+	case kConfig:
+		set = []flag{
+			{unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"},
+			{unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"},
+			{unix.FSCONFIG_SET_FD, "FSCONFIG_SET_FD"},
+			{unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"},
+		}
+	case kPrctl:
+		set = []flag{
+			{unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"},
+			{unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE"},
+			{unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"},
+			{unix.PR_SET_NAME, "PR_SET_NAME"},
+			{unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"},
+			{unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"},
+			{unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"},
+		}
+	case kIoctl:
+		set = []flag{
+			{unix.TIOCSPTLCK, "TIOCSPTLCK"},
+			{unix.TIOCGPTPEER, "TIOCGPTPEER"},
+			{unix.TIOCSCTTY, "TIOCSCTTY"},
+			{unix.TIOCSWINSZ, "TIOCSWINSZ"},
+		}
+	case kLimit:
+		return RlimitName(int(n))
+	}
+	for _, f := range set {
+		if f.bit == n {
+			return f.name, true
+		}
+	}
+	return "", false
+}
+
+// rlimitNames are the resources of getrlimit(2) by number.
+var rlimitNames = [...]string{
+	"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS",
+	"RLIMIT_NPROC", "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS",
+	"RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+}
+
+// RlimitName is the name of a resource limit.
+func RlimitName(n int) (string, bool) {
+	if n < 0 || n >= len(rlimitNames) {
+		return "", false
+	}
+	return rlimitNames[n], true
+}
+
+// Rlimit is the number of a resource limit.
+func Rlimit(name string) (int, bool) {
+	for i, s := range rlimitNames {
+		if s == name {
+			return i, true
+		}
+	}
+	return 0, false
+}

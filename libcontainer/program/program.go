@@ -1,0 +1,319 @@
+// Package program is the heart of Berth: the set-up of a container as data.
+//
+// A Program is a flat list of steps. A step is one system call with its
+// arguments, the errnos that do not matter, and the reason why it is there. An
+// interpreter of a few hundred bytes of machine code (vm_amd64.s and its
+// siblings) runs the list inside the container and ends with execve of the
+// user's process; no Go ever runs there. A step that fails with an errno it does
+// not list traps: the interpreter reports step and errno on a socket and waits
+// until Berth, ordinary Go outside, mends the matter or gives up (Machine).
+//
+// The package knows nothing of OCI. Package compile makes programs from configs;
+// this one verifies them (Verify), prints them (Text, JSON), turns them into an
+// executable image (Image) and runs them (Start, Machine.Run).
+package program
+
+import "golang.org/x/sys/unix"
+
+// Phase groups steps for people. Phases follow each other in the order below.
+type Phase uint8
+
+// The phases of a program, in order.
+const (
+	// PhaseHost opens what belongs to the host, while the child still sees the
+	// host and nothing of the container: /dev/null, bind sources, cgroup files.
+	PhaseHost Phase = iota
+	// PhaseJoin enters and makes namespaces.
+	PhaseJoin
+	// PhaseRoot makes the root file system the root of a mount tree.
+	PhaseRoot
+	// PhaseMounts attaches what config.json mounts.
+	PhaseMounts
+	// PhaseDevices makes device nodes and the links of /dev.
+	PhaseDevices
+	// PhasePivot leaves the host's file systems for good.
+	PhasePivot
+	// PhaseLimits hides and write-protects paths, sets host name and sysctls.
+	PhaseLimits
+	// PhaseProcess gives the process its session, limits, identity and rights.
+	PhaseProcess
+	// PhaseStart waits for `start`, loads the system call filter and executes.
+	PhaseStart
+)
+
+var phaseNames = [...]string{
+	"host", "join", "root", "mounts", "devices", "pivot", "limits", "process", "start",
+}
+
+// String is the phase's name.
+func (p Phase) String() string { return phaseNames[p] }
+
+// Phases returns all phases in order.
+func Phases() []Phase {
+	ps := make([]Phase, len(phaseNames))
+	for i := range ps {
+		ps[i] = Phase(i)
+	}
+	return ps
+}
+
+// Barrier is a deliberate trap: the child waits there until Berth has done its
+// part. Barriers ascend in a program, and which there are is known before the
+// child is born.
+type Barrier uint8
+
+// The barriers, in the only order in which a program may pass them.
+const (
+	_ Barrier = iota
+	// BarrierIDMap: the user namespace exists; Berth writes its id maps.
+	BarrierIDMap
+	// BarrierTimens: the time namespace exists; Berth writes its offsets.
+	BarrierTimens
+	// BarrierBorn: the process that stays says hello; the kernel says its pid.
+	BarrierBorn
+	// BarrierRuntimeHooks: namespaces exist, nothing is pivoted: prestart and
+	// createRuntime hooks run in the runtime's namespaces.
+	BarrierRuntimeHooks
+	// BarrierContainerHooks: all is mounted; createContainer hooks run in the
+	// container's namespaces before pivot_root.
+	BarrierContainerHooks
+	// BarrierReady: the container is created.
+	BarrierReady
+)
+
+var barrierNames = [...]string{
+	BarrierIDMap:          "id-map",
+	BarrierTimens:         "time-offsets",
+	BarrierBorn:           "born",
+	BarrierRuntimeHooks:   "runtime-hooks",
+	BarrierContainerHooks: "container-hooks",
+	BarrierReady:          "ready",
+}
+
+// String is the barrier's name.
+func (b Barrier) String() string {
+	if int(b) < len(barrierNames) && barrierNames[b] != "" {
+		return barrierNames[b]
+	}
+	return "unknown"
+}
+
+// Slot is a cell of eight bytes in the child's memory that holds the result of
+// a step for later ones: a descriptor, a pid. A cell may lie inside a Data (Home
+// at offset Off), so that a result lands in a struct that a later call reads:
+// the descriptor in a control message, the one in a mount_attr.
+type Slot struct {
+	Name string
+	Home *Data
+	Off  int
+
+	// Inherited is the descriptor number that the child is born with, for slots
+	// that no step sets; -1 for all others.
+	Inherited int
+
+	addr uint64
+}
+
+// Data is a piece of the child's memory: a string, a struct, a buffer.
+type Data struct {
+	// Bytes is what the memory holds when the program starts.
+	Bytes []byte
+	// Size is the length in bytes where that is more than len(Bytes); the rest
+	// is zero.
+	Size int
+	// Refs are the places in Bytes that hold the address of another Data.
+	Refs []Ref
+	// Text says what it is, for people; strings say it themselves.
+	Text string
+
+	str  bool
+	addr uint64
+}
+
+// Ref says that the eight bytes at Off hold the address of To.
+type Ref struct {
+	Off int
+	To  *Data
+}
+
+// String returns the Data of a C string.
+func String(s string) *Data {
+	b := make([]byte, len(s)+1)
+	copy(b, s)
+	return &Data{Bytes: b, str: true}
+}
+
+// Struct returns the Data of a C struct, with words for people.
+func Struct(b []byte, text string) *Data { return &Data{Bytes: b, Text: text} }
+
+// Buffer returns n zero bytes that a call may write to.
+func Buffer(n int, text string) *Data { return &Data{Size: n, Text: text} }
+
+// Strings returns a NULL-terminated array of C strings: argv, envp.
+func Strings(list []string, text string) *Data {
+	d := &Data{Bytes: make([]byte, 8*(len(list)+1)), Text: text, Refs: make([]Ref, len(list))}
+	for i, s := range list {
+		d.Refs[i] = Ref{Off: 8 * i, To: String(s)}
+	}
+	return d
+}
+
+// IsString says whether d is a C string.
+func (d *Data) IsString() bool { return d.str }
+
+// Value returns the string of a C string.
+func (d *Data) Value() string {
+	if !d.str {
+		return ""
+	}
+	return string(d.Bytes[:len(d.Bytes)-1])
+}
+
+func (d *Data) len() int { return max(len(d.Bytes), d.Size) }
+
+// Arg is one argument of a step: a number, the address of a Data, or the
+// content of a Slot.
+type Arg struct {
+	n    uint64
+	data *Data
+	slot *Slot
+}
+
+// Int is an argument that is a number.
+func Int(n int) Arg { return Arg{n: uint64(n)} }
+
+// Uint is an argument that is an unsigned number or a set of flags.
+func Uint(n uint64) Arg { return Arg{n: n} }
+
+// Ptr is an argument that is the address of d.
+func Ptr(d *Data) Arg { return Arg{data: d} }
+
+// Path is an argument that is the address of a C string.
+func Path(s string) Arg { return Arg{data: String(s)} }
+
+// From is an argument that is what the slot holds when the step runs.
+func From(s *Slot) Arg { return Arg{slot: s} }
+
+// Addr is an argument that is the address of a slot's own cell, for calls that
+// write their result to memory (ioctl) or read it there.
+func Addr(s *Slot) Arg { return Arg{slot: s, n: 1} }
+
+// IsAddr says whether the argument is the address of a slot rather than its content.
+func (a Arg) IsAddr() bool { return a.slot != nil && a.n == 1 }
+
+// Number is the argument's number; 0 for the other kinds.
+func (a Arg) Number() uint64 {
+	if a.slot != nil || a.data != nil {
+		return 0
+	}
+	return a.n
+}
+
+// Data is what the argument points to, or nil.
+func (a Arg) Data() *Data { return a.data }
+
+// Slot is the slot that the argument reads or points to, or nil.
+func (a Arg) Slot() *Slot { return a.slot }
+
+// AtCwd is the AT_FDCWD argument: a path of the host, before pivot_root.
+var AtCwd = Arg{n: ^uint64(99)} // -100
+
+// Harmless is an errno that a step expects: the result is dropped and the
+// interpreter goes on, Skip steps further than the next one.
+type Harmless struct {
+	Errno unix.Errno
+	Skip  int
+}
+
+// maxHarmless is the number of harmless errnos that a step has room for.
+const maxHarmless = 4
+
+// Step is one step of a program.
+type Step struct {
+	Call   Call
+	Args   []Arg
+	Result *Slot // where the result goes; nil when nobody needs it
+
+	Harmless []Harmless
+	Mends    []Mend
+
+	Phase Phase
+	// Why says in a few words what the step is for.
+	Why string
+	// Path is the JSON path of the property that asked for it; empty where
+	// Berth itself does.
+	Path string
+	// Says has the words for errnos that deserve better ones than "cannot " and Why.
+	Says []Saying
+	// Fail, when set, makes the interpreter answer with this errno instead of
+	// making the call: how faults are injected.
+	Fail unix.Errno
+}
+
+// Saying is what an error says when a step fails with Errno (0: with any).
+// Engines match some of these sentences.
+type Saying struct {
+	Errno     unix.Errno
+	Msg, Hint string
+}
+
+// Then says where the interpreter goes on after a mend.
+type Then uint8
+
+const (
+	// Retry makes the trapped call again.
+	Retry Then = iota
+	// Next takes the matter as done.
+	Next
+)
+
+// Mend is what Berth does when a step traps with one of the errnos in On: a few
+// more steps, known beforehand and verified like all others, sent to the waiting
+// child one by one; or something that only the runtime can do (Host). The
+// common path pays nothing for it.
+type Mend struct {
+	On    []unix.Errno
+	Why   string
+	Steps []Step
+	// Host names an action of the runtime outside the child; Machine's Handler
+	// gets it. Empty for none.
+	Host string
+	Then Then
+}
+
+// matches says whether the mend is for that errno.
+func (m *Mend) matches(no unix.Errno) bool {
+	for _, e := range m.On {
+		if e == no {
+			return true
+		}
+	}
+	return false
+}
+
+// Program is a verified or not yet verified list of steps and what the child
+// must be born with.
+type Program struct {
+	Steps []Step
+	// CloneFlags are the namespaces that the child is born into (CLONE_NEW*).
+	CloneFlags uintptr
+	// Socket is the descriptor number of the child's end of the socket to Berth.
+	Socket int
+	// Gate is the descriptor number of the start FIFO, or -1 where the program
+	// runs through without waiting for `start`.
+	Gate int
+	// Preserved is the number of descriptors from 3 on that the process keeps.
+	Preserved int
+	// Relay says that the first process clones the one that stays.
+	Relay bool
+}
+
+// Has says whether the program passes the barrier.
+func (p *Program) Has(b Barrier) bool {
+	for i := range p.Steps {
+		if p.Steps[i].Call == CallBarrier && Barrier(p.Steps[i].Args[0].n) == b {
+			return true
+		}
+	}
+	return false
+}
