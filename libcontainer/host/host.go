@@ -20,7 +20,9 @@ type Facts struct {
 	LastCap             int
 
 	// TimeNS, CgroupNS and UserNSAllowed say whether the kernel has the namespace.
-	TimeNS, CgroupNS bool
+	// That a user namespace may be made is not said by it: limits and security
+	// modules have a word in that.
+	TimeNS, CgroupNS, UserNSAllowed bool
 
 	AppArmor, SELinux bool
 	// Seccomp is true when the kernel has seccomp filters.
@@ -72,8 +74,8 @@ type Hierarchy struct {
 	Controllers []string
 	// Mount is where it is mounted: /sys/fs/cgroup/memory.
 	Mount string
-	// Own is the caller's own cgroup in it, as /proc/self/cgroup gives it: an
-	// absolute path below Mount.
+	// Own is the caller's own cgroup in it: an absolute path below Mount. It begins
+	// with "/.." when the caller is outside the root of its cgroup namespace.
 	Own string
 	// V2 is true for the cgroup2 hierarchy.
 	V2 bool
