@@ -46,6 +46,7 @@ const (
 	CallPrlimit64
 	CallRead
 	CallReadlinkat
+	CallRecvfrom
 	CallSchedSetattr
 	CallSeccomp
 	CallSendmsg
@@ -57,6 +58,7 @@ const (
 	CallSetresgid
 	CallSetresuid
 	CallSetsid
+	CallSocket
 	CallStatx
 	CallSymlinkat
 	CallUmask
@@ -161,7 +163,7 @@ func (c Call) info() callInfo {
 	case CallGetcwd:
 		return callInfo{"getcwd", unix.SYS_GETCWD, []kind{kPtr, kInt}, false}
 	case CallIoctl:
-		return callInfo{"ioctl", unix.SYS_IOCTL, []kind{kFD, kIoctl, kInt}, false}
+		return callInfo{"ioctl", unix.SYS_IOCTL, []kind{kFD, kIoctl, kHex}, false}
 	}
 	return c.moreInfo()
 }
@@ -200,6 +202,8 @@ func (c Call) moreInfo() callInfo {
 		return callInfo{"read", unix.SYS_READ, []kind{kFD, kPtr, kInt}, false}
 	case CallReadlinkat:
 		return callInfo{"readlinkat", unix.SYS_READLINKAT, []kind{kDir, kPath, kPtr, kInt}, false}
+	case CallRecvfrom:
+		return callInfo{"recvfrom", unix.SYS_RECVFROM, []kind{kFD, kPtr, kInt, kHex, kPtr, kPtr}, false}
 	case CallSchedSetattr:
 		return callInfo{"sched_setattr", unix.SYS_SCHED_SETATTR, []kind{kInt, kPtr, kInt}, false}
 	case CallSeccomp:
@@ -228,6 +232,8 @@ func (c Call) lastInfo() callInfo {
 		return callInfo{"setresuid", unix.SYS_SETRESUID, []kind{kInt, kInt, kInt}, false}
 	case CallSetsid:
 		return callInfo{"setsid", unix.SYS_SETSID, nil, false}
+	case CallSocket:
+		return callInfo{"socket", unix.SYS_SOCKET, []kind{kInt, kHex, kInt}, true}
 	case CallStatx:
 		return callInfo{"statx", unix.SYS_STATX, []kind{kDir, kPath, kAt, kHex, kPtr}, false}
 	case CallSymlinkat:

@@ -39,13 +39,15 @@ type layout struct {
 	order  []*Data
 	placed map[*Data]bool
 	cells  uint64
+	mend   bool // laying out a mend: what has its place in the image stays there
 }
 
 func (l *layout) place(d *Data) {
-	if d == nil || l.placed[d] {
+	if d == nil || l.placed[d] || l.mend && d.pinned {
 		return
 	}
 	l.placed[d] = true
+	d.pinned = !l.mend
 	// 8 is what the kernel's structs want; strings need none, and packing them
 	// keeps the child's memory at a few pages.
 	if !d.str {

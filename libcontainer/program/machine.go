@@ -55,7 +55,10 @@ const imageFD = 40
 
 // Start starts a child on a sealed image of p. files[i] becomes descriptor i of
 // the child; -1 leaves it closed. The entry at p.Socket is filled in here.
-func (p *Program) Start(image int, files []int) (*Machine, error) {
+//
+// cgroup is the directory of a v2 cgroup to be born into (CLONE_INTO_CGROUP), or
+// -1: a pid written to cgroup.procs waits for an RCU grace period, this does not.
+func (p *Program) Start(image int, files []int, cgroup int) (*Machine, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fault.Error{Msg: "cannot make a socket to the container's init", Call: "socketpair", Err: err}
@@ -67,7 +70,7 @@ func (p *Program) Start(image int, files []int) (*Machine, error) {
 		m.Close()
 		return nil, &fault.Error{Msg: "cannot make a socket to the container's init", Call: "setsockopt(SO_PASSCRED)", Err: err}
 	}
-	if err := m.spawn(image, files, pair[1]); err != nil {
+	if err := m.spawn(image, files, pair[1], cgroup); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -77,7 +80,7 @@ func (p *Program) Start(image int, files []int) (*Machine, error) {
 	return m, nil
 }
 
-func (m *Machine) spawn(image int, files []int, sock int) error {
+func (m *Machine) spawn(image int, files []int, sock, cgroup int) error {
 	high, err := unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, max(imageFD, len(files)+1))
 	if err != nil {
 		return &fault.Error{Msg: "cannot start the container's init", Call: "fcntl(F_DUPFD_CLOEXEC)", Err: err}
@@ -93,7 +96,12 @@ func (m *Machine) spawn(image int, files []int, sock int) error {
 	runtime.LockOSThread()
 	m.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(high), []string{"berth-init"}, &syscall.ProcAttr{
 		Files: fds,
-		Sys:   &syscall.SysProcAttr{Cloneflags: m.prog.CloneFlags, PidFD: &m.PidFD},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  m.prog.CloneFlags,
+			PidFD:       &m.PidFD,
+			UseCgroupFD: cgroup >= 0,
+			CgroupFD:    cgroup,
+		},
 	})
 	runtime.KeepAlive(files)
 	if err != nil {
@@ -160,6 +168,7 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			if err := m.Release(); err != nil {
 				return err
 			}
+		case msgFD:
 		default:
 			return badMessage("nothing was being mended")
 		}

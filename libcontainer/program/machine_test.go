@@ -25,7 +25,7 @@ func startProgram(t *testing.T, p *Program, trace bool) *Machine {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	m, err := p.Start(fd, []int{0, 1, 2, -1})
+	m, err := p.Start(fd, []int{0, 1, 2, -1}, -1)
 	if err != nil {
 		t.Fatal(err)
 	}

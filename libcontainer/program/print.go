@@ -63,6 +63,8 @@ func (d *Data) text() string {
 	switch {
 	case d.str:
 		return strconv.Quote(d.Value())
+	case d.Words != nil:
+		return d.Words(d.Bytes)
 	case d.Text != "":
 		return d.Text
 	}
@@ -241,6 +243,7 @@ func (k kind) constant(n uint64) (string, bool) {
 			{unix.TIOCGPTPEER, "TIOCGPTPEER"},
 			{unix.TIOCSCTTY, "TIOCSCTTY"},
 			{unix.TIOCSWINSZ, "TIOCSWINSZ"},
+			{unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"},
 		}
 	case kLimit:
 		return RlimitName(int(n))
@@ -276,4 +279,55 @@ func Rlimit(name string) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// OpenHow returns the Data of a struct open_how (openat2(2)).
+func OpenHow(flags, resolve uint64) *Data {
+	b := make([]byte, 24)
+	le.PutUint64(b, flags)
+	le.PutUint64(b[16:], resolve)
+	return &Data{Bytes: b, Words: howWords}
+}
+
+func howWords(b []byte) string {
+	t, _ := kOpen.flags(le.Uint64(b))
+	resolve := le.Uint64(b[16:])
+	for _, f := range []flag{
+		{unix.RESOLVE_IN_ROOT, "IN_ROOT"},
+		{unix.RESOLVE_BENEATH, "BENEATH"},
+		{unix.RESOLVE_NO_SYMLINKS, "NO_SYMLINKS"},
+		{unix.RESOLVE_NO_XDEV, "NO_XDEV"},
+	} {
+		if resolve&f.bit != 0 {
+			t += ", " + f.name
+		}
+	}
+	return "{" + t + "}"
+}
+
+// MountAttr returns the Data of a struct mount_attr (mount_setattr(2)) without
+// an id map.
+func MountAttr(set, clr, propagation uint64) *Data {
+	b := make([]byte, 32)
+	le.PutUint64(b, set)
+	le.PutUint64(b[8:], clr)
+	le.PutUint64(b[16:], propagation)
+	return &Data{Bytes: b, Words: attrWords}
+}
+
+func attrWords(b []byte) string {
+	var parts []string
+	if n := le.Uint64(b); n != 0 {
+		t, _ := kAttr.flags(n)
+		parts = append(parts, "set "+t)
+	}
+	if n := le.Uint64(b[8:]); n != 0 {
+		t, _ := kAttr.flags(n)
+		parts = append(parts, "clear "+t)
+	}
+	if n := le.Uint64(b[16:]); n != 0 {
+		t, _ := kMount.flags(n)
+		parts = append(parts, t)
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
 }

@@ -123,11 +123,14 @@ type Data struct {
 	Size int
 	// Refs are the places in Bytes that hold the address of another Data.
 	Refs []Ref
-	// Text says what it is, for people; strings say it themselves.
-	Text string
+	// Text says what it is, for people; strings say it themselves. Words, when
+	// set, spells Bytes instead: only when somebody asks.
+	Text  string
+	Words func(b []byte) string
 
-	str  bool
-	addr uint64
+	str    bool
+	pinned bool // it has its place in the image; a mend does not carry it
+	addr   uint64
 }
 
 // Ref says that the eight bytes at Off hold the address of To.

@@ -14,6 +14,7 @@ const (
 	msgTrap    msgKind = 2 // a step failed, the child waits
 	msgBarrier msgKind = 3 // the child reached a barrier and waits
 	msgMended  msgKind = 4 // a mend's step was run, the child waits again
+	msgFD      msgKind = 5 // one byte, carrying descriptors (FDMessage)
 )
 
 const (
@@ -76,6 +77,9 @@ func (m *Machine) receive() (msg message, fds []int, ok bool, err error) {
 	n, fds, pid, err := m.recv(buf[:])
 	if err != nil || n == 0 {
 		return message{}, fds, false, err
+	}
+	if n == 1 {
+		return message{kind: msgFD, pid: pid}, fds, true, nil
 	}
 	msg, err = parse(buf[:n], len(m.prog.Steps))
 	msg.pid = pid
@@ -155,13 +159,13 @@ const scratchOff = 4096
 
 // Scratch is memory of the waiting child for mends: what one step of a mend
 // leaves there the next one finds.
-var scratch = &Data{Size: inboxLen - scratchOff, Text: "buffer", addr: dataBase + inboxOff + scratchOff}
+var scratch = &Data{Size: inboxLen - scratchOff, Text: "buffer", addr: dataBase + inboxOff + scratchOff, pinned: true}
 
 // mendMessage lays out a command, the step, and behind it the step's data, with
 // the addresses they will have in the child's inbox.
 func mendMessage(st *Step) ([]byte, error) {
 	const head = cmdLen + stepSize
-	l := &layout{placed: map[*Data]bool{scratch: true}, next: dataBase + inboxOff + head}
+	l := &layout{placed: make(map[*Data]bool), next: dataBase + inboxOff + head, mend: true}
 	for _, a := range st.Args {
 		if a.slot != nil && a.slot.addr == 0 {
 			return nil, fault.New("a mend uses a slot that its program has not")
@@ -192,6 +196,31 @@ func (m *Machine) send(b []byte) error {
 		}
 		return nil
 	}
+}
+
+// Write puts bytes into memory of the child, which waits at a barrier. d must be
+// reached by a step of the program, so that it has a place.
+func (m *Machine) Write(d *Data, b []byte) error {
+	if !d.pinned || len(b) == 0 || len(b) > d.len() {
+		return fault.New("the container's init has no place for that")
+	}
+	st := Step{Call: CallRecvfrom, Why: "receive data", Args: []Arg{Int(m.prog.Socket), Ptr(d), Int(len(b)), Int(0), Int(0), Int(0)}}
+	cmd, err := mendMessage(&st)
+	if err != nil {
+		return err
+	}
+	if err := m.send(cmd); err != nil {
+		return err
+	}
+	if err := m.send(b); err != nil {
+		return err
+	}
+	msg, fds, ok, err := m.receive()
+	closeAll(fds)
+	if err == nil && (!ok || msg.kind != msgMended || msg.result != int64(len(b))) {
+		err = fault.New("the container's init did not take what it was sent")
+	}
+	return err
 }
 
 func closeAll(fds []int) {

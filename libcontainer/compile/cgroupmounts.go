@@ -1,0 +1,131 @@
+package compile
+
+import (
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/host"
+	"berth/libcontainer/program"
+)
+
+// cgroupMount shows the container its cgroups. With v2 alone that is one mount;
+// with v1 hierarchies a tmpfs with a directory for each, as on the host: in a
+// cgroup namespace a mount of the hierarchy, rooted where the container is, else
+// a bind of the container's own directory.
+func (c *compiler) cgroupMount(m *specs.Mount, dest string, o *mountOptions) {
+	if c.host.Cgroup.Mode == host.NoCgroup {
+		c.fail(c.Path, "cannot mount cgroups: the host has none mounted", "")
+		return
+	}
+	if c.host.Cgroup.Mode == host.Unified || m.Type == "cgroup2" {
+		c.cgroup2Mount(m, dest, o)
+		return
+	}
+	if len(o.data) > 0 {
+		c.fail(c.Path+".options", "a cgroup mount takes no options of the file system", strings.Join(o.data, ","))
+		return
+	}
+	fd := c.tmpfs("mode=755", o.set&^unix.MOUNT_ATTR_RDONLY, "the cgroup hierarchies' directory")
+	c.attach(fd, dest, false)
+	for _, h := range c.req.Cgroups {
+		if h.V2 {
+			continue
+		}
+		c.hierarchy(&h, dest, o)
+	}
+	c.finishCgroupDir(dest, o)
+}
+
+// tmpfs makes a detached tmpfs with one option.
+func (c *compiler) tmpfs(option string, attr uint64, what string) *program.Slot {
+	fs := c.Do(program.CallFsopen, "open a tmpfs for "+what, program.Path("tmpfs"), program.Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
+	key, value, _ := strings.Cut(option, "=")
+	c.parameter(fs, "source", "tmpfs", true)
+	c.parameter(fs, key, value, true)
+	c.Do(program.CallFsconfig, "create the tmpfs", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
+	fd := c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(attr)).FD("tmpfs")
+	c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	return fd
+}
+
+// hierarchy mounts one v1 hierarchy below dest, and links its controllers to it
+// where several share it (cpu -> cpu,cpuacct).
+func (c *compiler) hierarchy(h *CgroupDir, dest string, o *mountOptions) {
+	name := path.Base(h.Mount)
+	dir := path.Join(dest, name)
+	var fd *program.Slot
+	if c.ns.fresh&unix.CLONE_NEWCGROUP != 0 {
+		fs := c.Do(program.CallFsopen, "open the cgroup hierarchy "+name, program.Path("cgroup"), program.Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
+		c.parameter(fs, "source", "cgroup", true)
+		for _, ctl := range h.Controllers {
+			key, value, has := strings.Cut(ctl, "=")
+			if has {
+				// A named hierarchy without controllers.
+				c.parameter(fs, "none", "", false)
+			}
+			c.parameter(fs, key, value, has)
+		}
+		c.Do(program.CallFsconfig, "create it", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
+		fd = c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(o.set)).FD("mount")
+		c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	} else {
+		fd = c.Do(program.CallOpenTree, "clone the container's directory in the hierarchy "+name, program.AtCwd, program.Path(h.Path),
+			program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("mount")
+		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dir)
+	}
+	c.attachMade(fd, dir, dest, name)
+	if len(h.Controllers) < 2 {
+		return
+	}
+	for _, ctl := range h.Controllers {
+		if ctl != name {
+			c.linkIn(dest, ctl, name)
+		}
+	}
+}
+
+// attachMade makes the directory name in dir's parent, a tmpfs of the runtime's
+// own making, and attaches the mount to it.
+func (c *compiler) attachMade(fd *program.Slot, dir, parent, name string) {
+	p := c.inRoot(parent, unix.O_PATH|unix.O_DIRECTORY, "open "+parent).FD("dir")
+	c.Do(program.CallMkdirat, "make "+dir, program.From(p), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
+	c.Do(program.CallClose, "close "+parent, program.From(p))
+	c.attach(fd, dir, false)
+}
+
+func (c *compiler) linkIn(parent, name, target string) {
+	p := c.inRoot(parent, unix.O_PATH|unix.O_DIRECTORY, "open "+parent).FD("dir")
+	c.Do(program.CallSymlinkat, "link "+name+" to "+target, program.Path(target), program.From(p), program.Path(name)).Ignore(unix.EEXIST)
+	c.Do(program.CallClose, "close "+parent, program.From(p))
+}
+
+// finishCgroupDir makes the tmpfs read-only once its directories are there.
+func (c *compiler) finishCgroupDir(dest string, o *mountOptions) {
+	if !o.readonly {
+		return
+	}
+	fd := c.inRoot(dest, unix.O_PATH|unix.O_DIRECTORY, "open "+dest).FD("dir")
+	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, false, "make "+dest+" read-only")
+	c.Do(program.CallClose, "close "+dest, program.From(fd))
+}
+
+// cgroup2Mount mounts the v2 hierarchy. Without a cgroup namespace the
+// container's own directory is bound, so that it does not see the whole host's.
+func (c *compiler) cgroup2Mount(m *specs.Mount, dest string, o *mountOptions) {
+	for _, h := range c.req.Cgroups {
+		if !h.V2 || c.ns.fresh&unix.CLONE_NEWCGROUP != 0 {
+			continue
+		}
+		fd := c.Do(program.CallOpenTree, "clone the container's cgroup directory", program.AtCwd, program.Path(h.Path),
+			program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("mount")
+		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dest)
+		c.attach(fd, dest, false)
+		return
+	}
+	v2 := *m
+	v2.Type = "cgroup2"
+	c.fileSystem(&v2, dest, o)
+}

@@ -1,0 +1,243 @@
+// Package compile turns a config and the facts of a host into the program that
+// sets the container up. It is pure: it asks the system nothing, so every
+// program can be looked at, compared and tested without root, and `explain`
+// prints the very list that `create` runs.
+//
+// The order of everything is written once, in Create. One file a domain:
+// namespaces, rootfs, mounts, cgroup mounts, devices, tty, sysctl, hidden paths,
+// lsm, credentials, process. That the kernel's answers can not be known here is
+// met by harmless errnos with jumps, and by mends (package program).
+package compile
+
+import (
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
+	"berth/libcontainer/program"
+)
+
+// Request is what a create asks for beside the config.
+type Request struct {
+	ID string
+	// Bundle and Rootfs are absolute paths; Rootfs is a directory that exists.
+	Bundle, Rootfs string
+	// CgroupEntry are the files of v1 hierarchies into which the child writes
+	// itself; CgroupPaths maps each v1 controller (or name=systemd) to the
+	// container's cgroup directory, for cgroup mounts.
+	CgroupEntry []string
+	Cgroups     []CgroupDir
+
+	// Gate is true when the program waits for `start` before it executes.
+	Gate bool
+	// NoPivot replaces pivot_root by move and chroot, for root file systems on
+	// a ramdisk.
+	NoPivot      bool
+	NoNewKeyring bool
+	// PreserveFDs is the number of descriptors from 3 on that the process gets.
+	PreserveFDs int
+}
+
+// CgroupDir is the container's place in one cgroup hierarchy.
+type CgroupDir struct {
+	Controllers []string
+	// Path is the container's directory; Mount is where the hierarchy is mounted.
+	Path, Mount string
+	V2          bool
+}
+
+// Program is a compiled program with what the runtime must know to run it.
+type Program struct {
+	*program.Program
+	// Warnings are what the user should hear although all goes on.
+	Warnings []*fault.Error
+	// Home is the memory that HOME's value goes to when the config's
+	// environment lacks it, at BarrierBorn's successor BarrierReady; nil otherwise.
+	Home *program.Data
+}
+
+// compiler holds what the parts share.
+type compiler struct {
+	program.Builder
+	spec *specs.Spec
+	host *host.Facts
+	req  *Request
+	err  fault.List
+	warn []*fault.Error
+
+	ns   namespaces
+	root *program.Slot // the container's root directory, O_PATH
+	null *program.Slot // the host's /dev/null, verified
+	stat *program.Data // struct statx
+	text *program.Data // small buffer for reads
+	dev  *program.Slot // the container's /dev, O_PATH
+	pts  *program.Slot // the mount of the container's devpts
+	proc *program.Slot // a procfs of the child's own
+
+	sources map[int]*program.Slot // bind sources opened before the user namespace
+	entries []*program.Slot       // cgroup files opened before it
+	umask   *program.Slot
+	exe     *program.Slot // holds the address of the path to execute
+	home    *program.Data
+	socket  int
+	gate    int
+}
+
+// Create compiles the program of `create` and `run`. The config must have passed
+// spec.Validate. Errors are about what this host or this request can not do.
+func Create(s *specs.Spec, f *host.Facts, r *Request) (*Program, error) {
+	c := newCompiler(s, f, r)
+	c.planNamespaces()
+	if err := c.err.OrNil(); err != nil {
+		return nil, err
+	}
+	c.Phase = program.PhaseHost
+	c.birth()
+	c.openCgroups()
+	c.openHost()
+	c.Phase = program.PhaseJoin
+	c.joinNamespaces()
+	c.enterCgroups()
+	c.finishNamespaces()
+	c.Phase = program.PhaseRoot
+	c.rootfs()
+	c.Phase = program.PhaseMounts
+	c.mounts()
+	c.makeCwd()
+	c.Phase = program.PhaseDevices
+	c.devices()
+	c.terminal()
+	c.hookBarriers()
+	c.Phase = program.PhasePivot
+	c.sysctls()
+	c.openLabels()
+	c.pivot()
+	c.Phase = program.PhaseLimits
+	c.names()
+	c.readonlyRoot()
+	c.hiddenPaths()
+	c.Phase = program.PhaseProcess
+	c.process()
+	c.Phase = program.PhaseStart
+	c.start()
+	if err := c.err.OrNil(); err != nil {
+		return nil, err
+	}
+	p := &program.Program{
+		Steps:      c.Steps(),
+		CloneFlags: c.ns.born,
+		Socket:     c.socket,
+		Gate:       c.gate,
+		Preserved:  r.PreserveFDs,
+		Relay:      c.ns.relay,
+	}
+	return &Program{Program: p, Warnings: c.warn, Home: c.home}, nil
+}
+
+func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {
+	c := &compiler{
+		spec: s, host: f, req: r,
+		stat:   program.Buffer(256, "statx"),
+		text:   program.Buffer(64, "buffer"),
+		socket: 3 + r.PreserveFDs,
+		gate:   -1,
+	}
+	if r.Gate {
+		c.gate = c.socket + 1
+	}
+	return c
+}
+
+// fail notes an error at a JSON path.
+func (c *compiler) fail(path, msg, hint string) {
+	c.err = append(c.err, &fault.Error{Msg: msg, Path: path, Hint: hint})
+}
+
+func (c *compiler) warning(path, msg string) {
+	c.warn = append(c.warn, &fault.Error{Msg: msg, Path: path})
+}
+
+// at sets the JSON path of the steps that follow.
+func (c *compiler) at(path string) { c.Path = path }
+
+// item is the path of an element: item("mounts", 3) is mounts[3].
+func item(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
+
+// birth makes the child one that can leave nothing behind.
+func (c *compiler) birth() {
+	c.at("")
+	c.dieWithParent()
+	c.Do(program.CallPrctl, "name the process for ps", program.Int(unix.PR_SET_NAME), program.Path("berth-init"))
+	last := c.socket
+	if c.gate >= 0 {
+		last = c.gate
+	}
+	// Whatever the engine had open (conmon's pipes, the shim's socket) is not
+	// the container's: CVE-2024-21626 began with such a descriptor.
+	c.Do(program.CallCloseRange, "close every descriptor that is not the container's",
+		program.Int(last+1), program.Uint(maxUint32), program.Int(0))
+	c.Do(program.CallCloseRange, "keep the runtime's descriptors from the user's process",
+		program.Int(c.socket), program.Int(last), program.Int(unix.CLOSE_RANGE_CLOEXEC))
+	// Modes of what is made below are meant exactly.
+	c.umask = c.Do(program.CallUmask, "make files with exactly the modes that are asked for", program.Int(0)).FD("umask")
+	c.oomScore()
+}
+
+const maxUint32 = 1<<32 - 1
+
+// dieWithParent covers the time in which only the runtime knows of the child. It
+// is taken back before the container is ready. The socket's end covers the rest:
+// a child without a runtime ends at its next word.
+func (c *compiler) dieWithParent() {
+	c.Do(program.CallPrctl, "die with the runtime until the container is ready",
+		program.Int(unix.PR_SET_PDEATHSIG), program.Int(int(unix.SIGKILL)))
+}
+
+// linux returns spec.linux, or an empty one: the object is optional.
+func (c *compiler) linux() *specs.Linux {
+	if c.spec.Linux != nil {
+		return c.spec.Linux
+	}
+	return &specs.Linux{}
+}
+
+// openCgroups opens the files through which the child enters its cgroups, while
+// it still has the rights to. It writes to them in enterCgroups.
+func (c *compiler) openCgroups() {
+	c.at("linux.cgroupsPath")
+	for _, path := range c.req.CgroupEntry {
+		fd := c.Do(program.CallOpenat, "open the cgroup to enter", program.AtCwd, program.Path(path),
+			program.Int(unix.O_WRONLY|unix.O_CLOEXEC), program.Int(0)).FD("cgroup")
+		c.entries = append(c.entries, fd)
+	}
+}
+
+// enterCgroups lets the child, single-threaded as it is, write itself to each
+// `tasks` file. A pid written to cgroup.procs from outside would wait for an RCU
+// grace period, up to 10 ms, and the limits would hold only from then on.
+func (c *compiler) enterCgroups() {
+	c.at("linux.cgroupsPath")
+	zero := program.String("0")
+	for _, fd := range c.entries {
+		c.Do(program.CallWrite, "enter the cgroup", program.From(fd), program.Ptr(zero), program.Int(1)).
+			Say(unix.ENOSPC, "", "a cpuset needs cpus and mems before a process can enter")
+		c.Do(program.CallClose, "close the cgroup", program.From(fd))
+	}
+}
+
+// hookBarriers are where hooks run: in the runtime's namespaces, and in the
+// container's before pivot_root (runtime-spec, POSIX-platform Hooks).
+func (c *compiler) hookBarriers() {
+	h := c.spec.Hooks
+	if h == nil {
+		return
+	}
+	c.at("hooks")
+	//nolint:staticcheck // prestart is deprecated, and what Docker uses.
+	if len(h.Prestart)+len(h.CreateRuntime) > 0 {
+		c.Barrier(program.BarrierRuntimeHooks, "let the runtime run the prestart and createRuntime hooks")
+	}
+}

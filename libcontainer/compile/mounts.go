@@ -1,0 +1,241 @@
+package compile
+
+import (
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/program"
+)
+
+// mounts attaches what config.json lists, in that order. Each is made detached,
+// gets its flags and propagation while nobody can reach it, and is attached last,
+// by descriptor: nothing is opened twice, so nothing can be swapped between.
+func (c *compiler) mounts() {
+	if len(c.spec.Mounts) > 0 && !c.ns.has(unix.CLONE_NEWNS) {
+		c.fail("mounts", "mounts need a mount namespace: without one they would be made on the host", "")
+		return
+	}
+	for i := range c.spec.Mounts {
+		c.at(item("mounts", i))
+		c.mount(i, &c.spec.Mounts[i])
+	}
+}
+
+func (c *compiler) mount(i int, m *specs.Mount) {
+	o := parseOptions(m.Options)
+	dest := path.Join("/", m.Destination)
+	switch {
+	case o.idmap || o.ridmap || len(m.UIDMappings) > 0:
+		c.fail(c.Path, "id-mapped mounts are not supported by this version", "")
+	case o.copyUp:
+		c.fail(c.Path, "the mount option tmpcopyup is not supported by this version", "")
+	case o.remount:
+		c.remount(dest, o)
+	case o.bind:
+		c.bindMount(i, m, dest, o)
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		c.cgroupMount(m, dest, o)
+	default:
+		c.fileSystem(m, dest, o)
+	}
+}
+
+// remount changes the flags of what is mounted at dest.
+func (c *compiler) remount(dest string, o *mountOptions) {
+	fd := c.inRoot(dest, unix.O_PATH, "open "+dest).FD("mount")
+	c.flags(fd, dest, o, true)
+	c.Do(program.CallClose, "close it", program.From(fd))
+}
+
+// source is where a bind mount comes from: relative ones are below the bundle.
+func (c *compiler) source(m *specs.Mount) string {
+	if path.IsAbs(m.Source) {
+		return m.Source
+	}
+	return path.Join(c.req.Bundle, m.Source)
+}
+
+// openSources clones bind sources while the child has the runtime's rights:
+// root of the user namespace may not be able to walk to them.
+func (c *compiler) openSources() {
+	if !c.host.Privileged() {
+		// The user's own user namespace can reach what the user can, and only
+		// inside it may he clone mounts.
+		return
+	}
+	c.sources = make(map[int]*program.Slot)
+	for i := range c.spec.Mounts {
+		m := &c.spec.Mounts[i]
+		if o := parseOptions(m.Options); o.bind {
+			c.at(item("mounts", i) + ".source")
+			c.sources[i] = c.openSource(m, o)
+		}
+	}
+}
+
+func (c *compiler) openSource(m *specs.Mount, o *mountOptions) *program.Slot {
+	flags := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if o.rbind {
+		flags |= unix.AT_RECURSIVE
+	}
+	src := c.source(m)
+	return c.Do(program.CallOpenTree, "clone "+src+" to bind it", program.AtCwd, program.Path(src), program.Uint(flags)).
+		Say(unix.EINVAL, "", "a mount below it may be unbindable").
+		FD("bind")
+}
+
+func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions) {
+	if len(o.data) > 0 {
+		c.fail(c.Path+".options", "bind mounts cannot have any filesystem-specific options applied", strings.Join(o.data, ","))
+		return
+	}
+	fd := c.sources[i]
+	if fd == nil {
+		fd = c.openSource(m, o)
+	}
+	c.flags(fd, dest, o, true)
+	c.attach(fd, dest, dest == "/dev/pts")
+}
+
+// fileSystem mounts one that the kernel makes.
+func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
+	fd := c.Slot("mount")
+	fs := c.Do(program.CallFsopen, "open a "+m.Type+" file system", program.Path(m.Type), program.Uint(unix.FSOPEN_CLOEXEC)).
+		Say(unix.ENODEV, "", "the kernel does not know the file system "+m.Type).FD("fs")
+	c.parameters(fs, m, o)
+	c.Do(program.CallFsconfig, "create the "+m.Type, program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0)).
+		Say(0, "cannot mount "+m.Type+" to "+dest, "")
+	made := c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(o.set)).
+		Into(fd).Say(0, "cannot mount "+m.Type+" to "+dest, "")
+	if m.Type == "sysfs" || m.Type == "proc" {
+		// Root of a user namespace may mount these only where it owns the
+		// network or pid namespace and sees the host's without cover.
+		made.Mend(c.bindHost(m, fd, o))
+	}
+	c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	if o.recSet|o.recClr != 0 || len(o.propagations) > 0 {
+		c.flags(fd, dest, o, false)
+	}
+	c.attach(fd, dest, m.Type == "devpts")
+}
+
+// parameters configures a file system: its source, flags and data options.
+func (c *compiler) parameters(fs *program.Slot, m *specs.Mount, o *mountOptions) {
+	if m.Source != "" {
+		c.parameter(fs, "source", m.Source, true)
+	}
+	for _, word := range o.super {
+		c.parameter(fs, word, "", false)
+	}
+	if o.readonly && !sharedSuper(m.Type) {
+		c.parameter(fs, "ro", "", false)
+	}
+	for _, opt := range o.data {
+		key, value, has := strings.Cut(opt, "=")
+		c.parameter(fs, key, value, has)
+	}
+}
+
+// sharedSuper says whether other mounts may share the superblock, so that
+// read-only is the mount's alone.
+func sharedSuper(typ string) bool {
+	switch typ {
+	case "proc", "sysfs", "mqueue", "devpts", "tmpfs", "cgroup", "cgroup2":
+		return true
+	}
+	return false
+}
+
+func (c *compiler) parameter(fs *program.Slot, key, value string, has bool) {
+	cmd, val, why := unix.FSCONFIG_SET_FLAG, program.Int(0), "set "+key
+	if has {
+		cmd, val, why = unix.FSCONFIG_SET_STRING, program.Path(value), "set "+key+"="+value
+	}
+	c.Do(program.CallFsconfig, why, program.From(fs), program.Int(cmd), program.Path(key), val, program.Int(0)).
+		Say(unix.EINVAL, "", "the file system does not take this option")
+}
+
+// bindHost is the mend for a /sys or /proc that may not be made anew: the
+// host's, bound.
+func (c *compiler) bindHost(m *specs.Mount, fd *program.Slot, o *mountOptions) program.Mend {
+	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	src := "/sys"
+	if m.Type == "proc" {
+		src = "/proc"
+	}
+	b.Do(program.CallOpenTree, "clone the host's "+src, program.AtCwd, program.Path(src),
+		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).Into(fd)
+	if o.set != 0 {
+		b.Do(program.CallMountSetattr, "set its flags", program.From(fd), program.Path(""),
+			program.Uint(unix.AT_EMPTY_PATH), program.Ptr(program.MountAttr(o.set, o.clr, 0)), program.Int(32))
+	}
+	return program.Mend{
+		On:    []unix.Errno{unix.EPERM},
+		Why:   "bind the host's " + src + " instead",
+		Steps: b.Steps(),
+		Then:  program.Next,
+	}
+}
+
+// flags changes a mount while it is detached. own says whether the flags of the
+// mount itself are to be set too: a new file system has them from fsmount.
+func (c *compiler) flags(fd *program.Slot, dest string, o *mountOptions, own bool) {
+	if own && o.set|o.clr != 0 {
+		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dest).
+			Say(unix.EPERM, "", "a flag of the source is locked and may not be cleared here")
+	}
+	if o.recSet|o.recClr != 0 {
+		c.setattr(fd, mountAttr{set: o.recSet, clr: o.recClr}, true, "set the flags of "+dest+" and all below it")
+	}
+	for _, p := range o.propagations {
+		c.setattr(fd, mountAttr{propagation: p &^ unix.MS_REC}, p&unix.MS_REC != 0, "set the propagation of "+dest)
+	}
+}
+
+// attach puts a detached mount to its place. keep leaves the descriptor open,
+// for the devpts, through which the console is opened later.
+func (c *compiler) attach(fd *program.Slot, dest string, keep bool) {
+	to := c.inRoot(dest, unix.O_PATH, "open the mount point "+dest).
+		Mend(c.makeMountPoint(fd, dest)).FD("target")
+	c.Do(program.CallMoveMount, "attach the mount to "+dest, program.From(fd), program.Path(""), program.From(to), program.Path(""),
+		program.Uint(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)).
+		Say(unix.ENOTDIR, "cannot attach the mount to "+dest+": not a directory", "are you trying to mount a directory onto a file (or vice-versa)?")
+	c.Do(program.CallClose, "close the mount point", program.From(to))
+	if keep && c.spec.Process != nil && c.spec.Process.Terminal {
+		c.pts = fd
+		return
+	}
+	c.Do(program.CallClose, "close the mount", program.From(fd))
+}
+
+// makeMountPoint is the mend for a missing mount point: a directory, or an empty
+// file when what is to be mounted is not a directory.
+func (c *compiler) makeMountPoint(fd *program.Slot, dest string) program.Mend {
+	return c.makePath(dest, "make the missing mount point", func(b *program.Builder, parent *program.Slot, name string) {
+		file, done := b.Label(), b.Label()
+		b.Do(program.CallStatx, "look at what is to be mounted", program.From(fd), program.Path(""),
+			program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat))
+		b.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, unix.S_IFDIR<<modeShift, unix.ENOTDIR, "see whether it is a directory").
+			On(unix.ENOTDIR, file)
+		b.Do(program.CallMkdirat, "make the directory "+name, program.From(parent), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
+		b.Jump(done, "go on")
+		b.Here(file)
+		b.Do(program.CallMknodat, "make the file "+name, program.From(parent), program.Path(name), program.Int(unix.S_IFREG|0o755), program.Int(0)).Ignore(unix.EEXIST)
+		b.Here(done)
+	})
+}
+
+// makeCwd makes the working directory when the root file system lacks it, as
+// runc does: images name directories that they do not contain.
+func (c *compiler) makeCwd() {
+	if c.spec.Process == nil || path.Clean(c.spec.Process.Cwd) == "/" {
+		return
+	}
+	c.at("process.cwd")
+	fd := c.inRoot(c.spec.Process.Cwd, unix.O_PATH, "see that the working directory is there").
+		Mend(c.makeDir(c.spec.Process.Cwd)).FD("cwd")
+	c.Do(program.CallClose, "close it", program.From(fd))
+}

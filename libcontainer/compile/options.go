@@ -1,0 +1,149 @@
+package compile
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountOptions is a mount's option list, read from left to right: later ones win.
+type mountOptions struct {
+	// set and clr are MOUNT_ATTR_* flags for the mount itself; the others for
+	// it and all below it.
+	set, clr       uint64
+	recSet, recClr uint64
+	bind, rbind    bool
+	remount        bool
+	propagations   []uint64 // MS_* with MS_REC
+	super          []string // flags of the file system: sync, dirsync, ...
+	readonly       bool
+	data           []string // what the file system itself understands
+	copyUp         bool
+	idmap, ridmap  bool
+}
+
+// attrOption is a word of the option table: which flag it sets or clears.
+type attrOption struct {
+	word  string
+	flag  uint64
+	clear bool
+}
+
+// attrOptions are the words about the mount (runtime-spec config.md, Linux mount
+// options). With an "r" before it each is recursive.
+var attrOptions = [...]attrOption{
+	{"ro", unix.MOUNT_ATTR_RDONLY, false},
+	{"rw", unix.MOUNT_ATTR_RDONLY, true},
+	{"nosuid", unix.MOUNT_ATTR_NOSUID, false},
+	{"suid", unix.MOUNT_ATTR_NOSUID, true},
+	{"nodev", unix.MOUNT_ATTR_NODEV, false},
+	{"dev", unix.MOUNT_ATTR_NODEV, true},
+	{"noexec", unix.MOUNT_ATTR_NOEXEC, false},
+	{"exec", unix.MOUNT_ATTR_NOEXEC, true},
+	{"nodiratime", unix.MOUNT_ATTR_NODIRATIME, false},
+	{"diratime", unix.MOUNT_ATTR_NODIRATIME, true},
+	{"nosymfollow", unix.MOUNT_ATTR_NOSYMFOLLOW, false},
+	{"symfollow", unix.MOUNT_ATTR_NOSYMFOLLOW, true},
+	{"relatime", atimeRel, false},
+	{"norelatime", atimeRel, true},
+	{"noatime", unix.MOUNT_ATTR_NOATIME, false},
+	{"atime", unix.MOUNT_ATTR_NOATIME, true},
+	{"strictatime", unix.MOUNT_ATTR_STRICTATIME, false},
+	{"nostrictatime", unix.MOUNT_ATTR_STRICTATIME, true},
+}
+
+// atimeRel stands for MOUNT_ATTR_RELATIME, which is zero: the access time
+// settings are one field of three values.
+const atimeRel = 1 << 63
+
+func findAttr(word string) (attrOption, bool) {
+	for _, o := range attrOptions {
+		if o.word == word {
+			return o, true
+		}
+	}
+	return attrOption{}, false
+}
+
+// parseOptions reads an option list.
+func parseOptions(list []string) *mountOptions {
+	o := &mountOptions{}
+	for _, word := range list {
+		o.add(word)
+	}
+	return o
+}
+
+func (o *mountOptions) add(word string) {
+	if a, ok := findAttr(word); ok {
+		apply(&o.set, &o.clr, a)
+		if a.flag == unix.MOUNT_ATTR_RDONLY {
+			o.readonly = !a.clear
+		}
+		return
+	}
+	if rest, ok := strings.CutPrefix(word, "r"); ok {
+		if a, ok := findAttr(rest); ok {
+			apply(&o.recSet, &o.recClr, a)
+			return
+		}
+	}
+	if flag, rec, ok := propagation(word); ok {
+		if rec {
+			flag |= unix.MS_REC
+		}
+		o.propagations = append(o.propagations, flag)
+		return
+	}
+	switch word {
+	case "", "defaults", "silent", "loud":
+		// silent and loud are about kernel messages at mount(2), which the new
+		// mount calls do not print.
+	case "bind":
+		o.bind = true
+	case "rbind":
+		o.bind, o.rbind = true, true
+	case "remount":
+		o.remount = true
+	case "sync", "dirsync", "lazytime", "mand", "async", "nolazytime", "nomand":
+		o.super = append(o.super, word)
+	case "iversion", "noiversion":
+		o.super = append(o.super, word)
+	case "tmpcopyup":
+		o.copyUp = true
+	case "idmap":
+		o.idmap = true
+	case "ridmap":
+		o.ridmap = true
+	default:
+		o.data = append(o.data, word)
+	}
+}
+
+// apply sets or clears one flag. The access time settings exclude each other,
+// and to set one the kernel wants the whole field cleared (mount_setattr(2)).
+func apply(set, clr *uint64, a attrOption) {
+	const atime = unix.MOUNT_ATTR__ATIME
+	switch a.flag {
+	case atimeRel:
+		*set &^= atime
+		if a.clear {
+			*set |= unix.MOUNT_ATTR_STRICTATIME
+		}
+		*clr |= atime
+	case unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR_STRICTATIME:
+		*set &^= atime
+		if !a.clear {
+			*set |= a.flag
+		}
+		*clr |= atime
+	default:
+		if a.clear {
+			*set &^= a.flag
+			*clr |= a.flag
+		} else {
+			*set |= a.flag
+			*clr &^= a.flag
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package compile
+
+import (
+	"encoding/binary"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/program"
+)
+
+// oomScore is written by the host's /proc, before the child is anywhere else: to
+// lower it takes CAP_SYS_RESOURCE in the first user namespace.
+func (c *compiler) oomScore() {
+	p := c.spec.Process
+	if p == nil || p.OOMScoreAdj == nil {
+		return
+	}
+	c.at("process.oomScoreAdj")
+	value := strconv.Itoa(*p.OOMScoreAdj)
+	fd := c.Do(program.CallOpenat, "open oom_score_adj", program.AtCwd, program.Path("/proc/self/oom_score_adj"),
+		program.Int(unix.O_WRONLY|unix.O_CLOEXEC), program.Int(0)).FD("file")
+	step := c.writeFD(fd, value, "set the OOM score adjustment to "+value).
+		Say(unix.EACCES, "", "lowering it needs CAP_SYS_RESOURCE")
+	if c.host.EUID != 0 || c.host.UserNS {
+		// Engines ask for what the caller has; an ordinary user may not even
+		// write that again once it was raised and lowered. runc ignores it too.
+		step.Ignore(unix.EACCES, unix.EPERM)
+	}
+	c.Do(program.CallClose, "close it", program.From(fd))
+}
+
+// process gives the child all that is the user process's own, up to execve.
+func (c *compiler) process() {
+	p := c.spec.Process
+	if p == nil {
+		c.at("")
+		c.settle()
+		return
+	}
+	if !c.req.NoNewKeyring {
+		c.keyring()
+	}
+	c.rlimits()
+	c.stdio()
+	c.labels()
+	if p.NoNewPrivileges {
+		c.at("process.noNewPrivileges")
+		c.Do(program.CallPrctl, "let no execve give new privileges", program.Int(unix.PR_SET_NO_NEW_PRIVS), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
+	}
+	c.credentials(c.capabilities())
+	c.workingDirectory()
+	c.executable()
+	c.restoreUmask()
+	c.settle()
+}
+
+// settle is the last before the container is ready: no descriptor of the host
+// stays open, and the runtime may leave.
+func (c *compiler) settle() {
+	last := c.socket
+	if c.gate >= 0 {
+		last = c.gate
+	}
+	c.at("")
+	c.Do(program.CallCloseRange, "close every descriptor but the process's own", program.Int(last+1), program.Uint(maxUint32), program.Int(0))
+	c.Do(program.CallPrctl, "die with the runtime no longer", program.Int(unix.PR_SET_PDEATHSIG), program.Int(0))
+}
+
+// keyring gives the container a session keyring of its own, with the search
+// permission that processes of another uid need (keyrings(7)).
+func (c *compiler) keyring() {
+	const (
+		join, setperm = 1, 5       // KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_SETPERM
+		permissions   = 0x3f1b0000 // possessor all; user view, read, search, link
+	)
+	c.at("")
+	end := c.Label()
+	ring := c.Do(program.CallKeyctl, "make a session keyring", program.Int(join), program.Path("_ses."+c.req.ID)).
+		On(unix.ENOSYS, end).FD("keyring")
+	c.Do(program.CallKeyctl, "let the container's users search it", program.Int(setperm), program.From(ring), program.Uint(permissions)).
+		Ignore(unix.ENOSYS)
+	c.Here(end)
+}
+
+func (c *compiler) rlimits() {
+	for i, r := range c.spec.Process.Rlimits {
+		c.at(item("process.rlimits", i))
+		n, ok := program.Rlimit(r.Type)
+		if !ok {
+			c.fail(c.Path, "wrong rlimit value: "+r.Type, "")
+			continue
+		}
+		b := make([]byte, 16)
+		binary.LittleEndian.PutUint64(b, r.Soft)
+		binary.LittleEndian.PutUint64(b[8:], r.Hard)
+		text := "{" + strconv.FormatUint(r.Soft, 10) + ", " + strconv.FormatUint(r.Hard, 10) + "}"
+		c.Do(program.CallPrlimit64, "set "+r.Type, program.Int(0), program.Int(n), program.Ptr(program.Struct(b, text)), program.Int(0)).
+			Say(unix.EPERM, "", "raising a hard limit needs CAP_SYS_RESOURCE")
+	}
+}
+
+// stdio gives the process's user its standard files, so that it can open
+// /dev/stdout again. The host's /dev/null is left alone.
+func (c *compiler) stdio() {
+	u := &c.spec.Process.User
+	if u.UID == 0 && !c.ns.has(unix.CLONE_NEWUSER) {
+		return
+	}
+	c.at("process.user.uid")
+	for fd := range 3 {
+		end := c.Label()
+		c.Do(program.CallStatx, "look at descriptor "+strconv.Itoa(fd), program.Int(fd), program.Path(""),
+			program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat)).On(unix.EBADF, end)
+		c.ExpectNot(program.From(c.statRdev()), ^uint64(0), 1|3<<32, unix.EEXIST, "leave /dev/null alone").On(unix.EEXIST, end)
+		c.Do(program.CallFchown, "give descriptor "+strconv.Itoa(fd)+" to the user", program.Int(fd), program.Uint(uint64(u.UID)), program.Uint(maxUint32)).
+			Ignore(unix.EINVAL, unix.EPERM, unix.EROFS)
+		c.Here(end)
+	}
+}
+
+// workingDirectory is entered as the process's user, and checked: a path through
+// a descriptor or a mount namespace of the host would be shown as unreachable
+// by getcwd(2) (CVE-2024-21626).
+func (c *compiler) workingDirectory() {
+	c.at("process.cwd")
+	cwd := c.spec.Process.Cwd
+	fd := c.inRoot(cwd, unix.O_PATH|unix.O_DIRECTORY, `chdir to cwd ("`+cwd+`") set in config.json`).
+		Say(0, `chdir to cwd ("`+cwd+`") set in config.json failed`, "").FD("cwd")
+	c.Do(program.CallFchdir, "go to the working directory", program.From(fd)).
+		Say(0, `chdir to cwd ("`+cwd+`") set in config.json failed`, "")
+	buf := program.Buffer(unix.PathMax, "buffer")
+	c.Do(program.CallGetcwd, "ask where that is", program.Ptr(buf), program.Int(unix.PathMax))
+	first := &program.Slot{Name: "buffer[0]", Home: buf, Inherited: -1}
+	c.Expect(program.From(first), 0xff, '/', unix.ENOENT, "see that it is inside the container").
+		Say(0, "current working directory is outside of container mount namespace root", "possible container breakout")
+}
+
+// restoreUmask sets the configured umask, else the caller's, as the spec says;
+// runc and crun set 022 instead.
+func (c *compiler) restoreUmask() {
+	c.at("process.user.umask")
+	if u := c.spec.Process.User.Umask; u != nil {
+		c.Do(program.CallUmask, "set the umask", program.Uint(uint64(*u)))
+		return
+	}
+	c.Do(program.CallUmask, "set the caller's umask again", program.From(c.umask))
+}
+
+// executable finds the program: args[0] with a slash as it is, else in each
+// directory of the container's PATH, as execvp would, with the process's own
+// rights. That it is missing is known at create.
+func (c *compiler) executable() {
+	c.at("process.args[0]")
+	p := c.spec.Process
+	name := p.Args[0]
+	c.exe = c.Slot("executable")
+	found := c.Label()
+	if strings.Contains(name, "/") {
+		abs := name
+		if !path.IsAbs(name) {
+			abs = path.Join(p.Cwd, name)
+		}
+		c.tryExecutable(abs, name, found, -1)
+		c.Here(found)
+		return
+	}
+	for _, dir := range strings.Split(pathVariable(p.Env), ":") {
+		if !path.IsAbs(dir) {
+			// A relative element would be the working directory's: exec of what
+			// happens to lie there is refused, as Go's exec.LookPath does.
+			continue
+		}
+		next := c.Label()
+		file := strings.TrimRight(dir, "/") + "/" + name
+		c.tryExecutable(file, file, found, next)
+		c.Here(next)
+	}
+	c.Expect(program.Int(0), 0, 1, unix.ENOENT, "find the executable in the container's PATH").
+		Say(0, "exec: "+strconv.Quote(name)+": executable file not found in $PATH", "")
+	c.Here(found)
+}
+
+// tryExecutable adds the steps for one candidate. Where there is another one
+// (next), what is wrong with this one does not matter.
+func (c *compiler) tryExecutable(file, name string, found, next program.Label) {
+	quoted := "exec: " + strconv.Quote(name) + ": "
+	step := func(r program.StepRef, no unix.Errno, say string) program.StepRef {
+		if next >= 0 {
+			return r.On(no, next)
+		}
+		return r.Say(no, quoted+say, "")
+	}
+	open := c.inRoot(file, unix.O_PATH, "look for "+file)
+	open = step(open, unix.ENOENT, "no such file or directory")
+	open = step(open, unix.ENOTDIR, "not a directory")
+	open = step(open, unix.EACCES, "permission denied")
+	open = step(open, unix.ELOOP, "too many levels of symbolic links")
+	fd := open.FD("file")
+	c.statFD(fd, "look at what it is")
+	step(c.ExpectNot(program.From(c.statMode()), unix.S_IFMT<<modeShift, unix.S_IFDIR<<modeShift, unix.EISDIR, "see that it is not a directory"),
+		unix.EISDIR, "is a directory")
+	step(c.Do(program.CallFaccessat2, "see that the user may execute it", program.From(fd), program.Path(""),
+		program.Int(unix.X_OK), program.Int(unix.AT_EMPTY_PATH|unix.AT_EACCESS)), unix.EACCES, "permission denied")
+	c.Do(program.CallClose, "close it", program.From(fd))
+	c.Set(c.exe, program.Path(name), "take "+file)
+	if next >= 0 {
+		c.Jump(found, "search no further")
+	}
+}
+
+// pathVariable is the last PATH of an environment: later entries win.
+func pathVariable(env []string) string {
+	value := ""
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+// environment is the process's environment: of duplicates the last wins, at the
+// first one's place. HOME is added when absent, as every runtime does; its value
+// comes from the container's /etc/passwd, which can be read only later.
+func (c *compiler) environment() *program.Data {
+	p := c.spec.Process
+	at := make(map[string]int, len(p.Env))
+	list := make([]string, 0, len(p.Env)+1)
+	for _, e := range p.Env {
+		key, _, _ := strings.Cut(e, "=")
+		if i, ok := at[key]; ok {
+			list[i] = e
+			continue
+		}
+		at[key] = len(list)
+		list = append(list, e)
+	}
+	_, has := at["HOME"]
+	if !has {
+		list = append(list, "HOME=/")
+	}
+	d := program.Strings(list, "envp["+strconv.Itoa(len(list))+"]")
+	if !has {
+		c.home = d.Refs[len(list)-1].To
+		c.home.Size = homeSize
+	}
+	return d
+}
+
+// homeSize bounds HOME=value and its NUL.
+const homeSize = 1024
+
+// start ends the program: it waits where it has to, and executes.
+func (c *compiler) start() {
+	p := c.spec.Process
+	c.at("process.args")
+	var argv, envp *program.Data
+	if p != nil {
+		argv = program.Strings(p.Args, "argv["+strconv.Itoa(len(p.Args))+"]")
+		envp = c.environment()
+	}
+	c.at("")
+	c.Barrier(program.BarrierReady, "tell the runtime that the container is created")
+	if c.gate >= 0 {
+		// From here on there is no runtime to ask: the FIFO takes the socket's
+		// place, and a report there is final. `start` reads it.
+		c.Do(program.CallDup3, "let the start FIFO take the socket's place", program.Int(c.gate), program.Int(c.socket), program.Int(unix.O_CLOEXEC))
+		c.Do(program.CallClose, "close its first descriptor", program.Int(c.gate))
+		c.Do(program.CallRead, "wait for start", program.Int(c.socket), program.Ptr(c.text), program.Int(1))
+	}
+	if p == nil {
+		c.Do(program.CallExitGroup, "end: the config has no process", program.Int(0))
+		return
+	}
+	c.at("process.args[0]")
+	c.Do(program.CallExecve, "exec "+p.Args[0], program.From(c.exe), program.Ptr(argv), program.Ptr(envp)).
+		Say(unix.ENOENT, "exec "+p.Args[0]+" failed: no such file or directory", "does its interpreter exist in the container?").
+		Say(unix.ENOEXEC, "exec "+p.Args[0]+" failed: exec format error", "a script needs a #! line; a program must be built for this machine")
+}

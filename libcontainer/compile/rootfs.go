@@ -1,0 +1,193 @@
+package compile
+
+import (
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/program"
+)
+
+// propagation are the words for it, in rootfsPropagation and in mount options.
+func propagation(word string) (flag uint64, recursive, ok bool) {
+	if w, r := strings.CutPrefix(word, "r"); r {
+		word, recursive = w, true
+	}
+	switch word {
+	case "private":
+		flag = unix.MS_PRIVATE
+	case "shared":
+		flag = unix.MS_SHARED
+	case "slave":
+		flag = unix.MS_SLAVE
+	case "unbindable":
+		flag = unix.MS_UNBINDABLE
+	default:
+		return 0, false, false
+	}
+	return flag, recursive, true
+}
+
+// rootfs makes the root file system a mount of its own, and opens it. From here
+// on every path of the container is resolved below that descriptor.
+func (c *compiler) rootfs() {
+	if !c.ns.has(unix.CLONE_NEWNS) {
+		c.at("root.path")
+		c.root = c.Do(program.CallOpenat, "open the root file system", program.AtCwd, program.Path("."),
+			program.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), program.Int(0)).FD("root")
+		return
+	}
+	c.rootPropagation()
+	c.at("root.path")
+	c.root = c.Do(program.CallOpenTree, "clone the tree of the root file system", program.AtCwd, program.Path("."),
+		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("root")
+	c.Do(program.CallMoveMount, "make the root file system a mount", program.From(c.root), program.Path(""),
+		program.AtCwd, program.Path("."), program.Uint(unix.MOVE_MOUNT_F_EMPTY_PATH))
+}
+
+// rootPropagation keeps what the container mounts from the host. pivot_root
+// refuses a root whose parent mount is shared (pivot_root(2)).
+func (c *compiler) rootPropagation() {
+	flag, rec := uint64(unix.MS_SLAVE), true
+	if word := c.linux().RootfsPropagation; word != "" {
+		c.at("linux.rootfsPropagation")
+		flag, rec, _ = propagation(word)
+	} else {
+		c.at("root.path")
+	}
+	f := flag
+	if rec {
+		f |= unix.MS_REC
+	}
+	c.mountFlags("/", f, "keep mounts of the container from spreading to the host")
+	if flag == unix.MS_SHARED {
+		c.parentPrivate()
+	}
+}
+
+// parentPrivate makes the mount that holds the root file system private: the
+// first ancestor that is a mount point. The others answer EINVAL.
+func (c *compiler) parentPrivate() {
+	done := c.Label()
+	for dir := c.req.Rootfs; ; dir = path.Dir(dir) {
+		next := c.Label()
+		c.mountFlags(dir, unix.MS_PRIVATE, "make the mount below the root file system private").On(unix.EINVAL, next)
+		if dir == "/" {
+			c.Here(next)
+			break
+		}
+		c.Jump(done, "go on: that was the mount")
+		c.Here(next)
+	}
+	c.Here(done)
+}
+
+func (c *compiler) mountFlags(target string, flags uint64, why string) program.StepRef {
+	return c.Do(program.CallMount, why, program.Int(0), program.Path(target), program.Int(0), program.Uint(flags), program.Int(0))
+}
+
+// pivot leaves the host's file systems.
+func (c *compiler) pivot() {
+	c.at("root.path")
+	c.Do(program.CallFchdir, "go to the new root", program.From(c.root))
+	switch {
+	case !c.ns.has(unix.CLONE_NEWNS):
+		c.Do(program.CallChroot, "make it the root", program.Path("."))
+	case c.req.NoPivot:
+		// On a ramdisk there is no root to pivot from.
+		c.Do(program.CallMount, "move the new root over the old one",
+			program.Path("."), program.Path("/"), program.Int(0), program.Uint(unix.MS_MOVE), program.Int(0)).
+			Say(unix.EINVAL, "", "the parent of the root file system's mount must not be shared")
+		c.Do(program.CallChroot, "make it the root", program.Path("."))
+	default:
+		c.Do(program.CallPivotRoot, "make it the root, the old one above it", program.Path("."), program.Path(".")).
+			Say(unix.EINVAL, "", "on a ramdisk use --no-pivot")
+		// A umount of shared mounts would spread to the host.
+		if flag, _, _ := propagation(c.linux().RootfsPropagation); flag == unix.MS_SHARED {
+			c.mountFlags(".", unix.MS_SLAVE|unix.MS_REC, "keep the unmounting from the host")
+		}
+		c.Do(program.CallUmount2, "let go of the old root", program.Path("."), program.Int(unix.MNT_DETACH))
+	}
+	c.Do(program.CallChdir, "go to /", program.Path("/"))
+	if word := c.linux().RootfsPropagation; word != "" && c.ns.has(unix.CLONE_NEWNS) {
+		c.at("linux.rootfsPropagation")
+		flag, rec, _ := propagation(word)
+		if rec {
+			flag |= unix.MS_REC
+		}
+		c.mountFlags("/", flag, "set the propagation of the root")
+	}
+}
+
+// readonlyRoot comes after everything that is made in the root file system. The
+// flags that the mount already has stay: a locked one could not be cleared.
+func (c *compiler) readonlyRoot() {
+	if c.spec.Root == nil || !c.spec.Root.Readonly || !c.ns.has(unix.CLONE_NEWNS) {
+		return
+	}
+	c.at("root.readonly")
+	c.setattr(c.root, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, false, "make the root read-only")
+}
+
+// mountAttr is what mount_setattr(2) changes.
+type mountAttr struct{ set, clr, propagation uint64 }
+
+func (c *compiler) setattr(fd *program.Slot, a mountAttr, recursive bool, why string) program.StepRef {
+	flags := uint64(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	return c.Do(program.CallMountSetattr, why, program.From(fd), program.Path(""), program.Uint(flags),
+		program.Ptr(program.MountAttr(a.set, a.clr, a.propagation)), program.Int(32))
+}
+
+// inRoot opens a path of the container: openat2 with RESOLVE_IN_ROOT, which
+// treats the root descriptor as "/" for "..", absolute paths and symlinks, and
+// refuses magic links. It is the only way in which a path of the container is
+// ever resolved (CVE-2021-30465, CVE-2024-45310).
+func (c *compiler) inRoot(p string, flags uint64, why string) program.StepRef {
+	return c.Do(program.CallOpenat2, why, program.From(c.root), program.Path(p), program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT)), program.Int(24))
+}
+
+// inRootStrict also refuses symlinks, for what must be exactly there.
+func (c *compiler) inRootStrict(p string, flags uint64, why string) program.StepRef {
+	return c.Do(program.CallOpenat2, why, program.From(c.root), program.Path(p),
+		program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)), program.Int(24))
+}
+
+func openHow(flags, resolve uint64) *program.Data {
+	return program.OpenHow(flags|unix.O_CLOEXEC, resolve)
+}
+
+// makePath is a mend for a path of the container that is not there: each
+// directory on the way to it, and, if the last element is wanted, that too.
+// last adds the steps that make the last element in the directory it is given.
+func (c *compiler) makePath(p string, why string, last func(b *program.Builder, parent *program.Slot, name string)) program.Mend {
+	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	parts := strings.FieldsFunc(p, func(r rune) bool { return r == '/' })
+	dir := ""
+	for i, name := range parts {
+		parent := "/"
+		if dir != "" {
+			parent = dir
+		}
+		fd := b.Do(program.CallOpenat2, "open "+parent, program.From(c.root), program.Path(parent),
+			program.Ptr(openHow(unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT)), program.Int(24)).FD("dir")
+		if i < len(parts)-1 {
+			b.Do(program.CallMkdirat, "make "+name, program.From(fd), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
+		} else {
+			last(b, fd, name)
+		}
+		b.Do(program.CallClose, "close "+parent, program.From(fd))
+		dir += "/" + name
+	}
+	return program.Mend{On: []unix.Errno{unix.ENOENT}, Why: why, Steps: b.Steps(), Then: program.Retry}
+}
+
+// makeDir is the mend for a missing directory.
+func (c *compiler) makeDir(p string) program.Mend {
+	return c.makePath(p, "make the missing directory", func(b *program.Builder, parent *program.Slot, name string) {
+		b.Do(program.CallMkdirat, "make "+name, program.From(parent), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
+	})
+}

@@ -1,0 +1,92 @@
+package compile
+
+import (
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/program"
+)
+
+// procfs makes a procfs of the child's own, detached: nobody can have mounted
+// anything over it (CVE-2025-52881). Where a new one may not be made, the mend
+// takes the host's, as it is seen before pivot_root.
+func (c *compiler) procfs(why string) *program.Slot {
+	if c.proc != nil {
+		return c.proc
+	}
+	fs := c.Do(program.CallFsopen, "open a procfs of its own, "+why, program.Path("proc"), program.Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
+	c.Do(program.CallFsconfig, "create it", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
+	proc := c.Slot("proc")
+	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	b.Do(program.CallOpenat, "open the host's /proc", program.AtCwd, program.Path("/proc"),
+		program.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), program.Int(0)).Into(proc)
+	c.Do(program.CallFsmount, "make it a mount that is never attached", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Int(0)).
+		Into(proc).
+		Mend(program.Mend{On: []unix.Errno{unix.EPERM}, Why: "use the host's procfs", Steps: b.Steps(), Then: program.Next})
+	c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	c.proc = proc
+	return proc
+}
+
+// openProc opens a file of that procfs for writing.
+func (c *compiler) openProc(file, why string) *program.Slot {
+	return c.Do(program.CallOpenat2, why, program.From(c.proc), program.Path(file),
+		program.Ptr(openHow(unix.O_WRONLY, unix.RESOLVE_BENEATH)), program.Int(24)).FD("file")
+}
+
+func (c *compiler) writeFD(fd *program.Slot, value, why string) program.StepRef {
+	return c.Do(program.CallWrite, why, program.From(fd), program.Ptr(program.String(value)), program.Int(len(value)))
+}
+
+// sysctls sets kernel parameters of the container's own namespaces. Validation
+// has seen that each belongs to one.
+func (c *compiler) sysctls() {
+	m := c.linux().Sysctl
+	if len(m) == 0 {
+		return
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		c.at(`linux.sysctl["` + k + `"]`)
+		c.procfs("to set kernel parameters")
+		fd := c.openProc("sys/"+sysctlFile(k), "open the parameter "+k)
+		c.writeFD(fd, m[k], "set "+k+" to "+m[k])
+		c.Do(program.CallClose, "close it", program.From(fd))
+	}
+}
+
+// sysctlFile turns a key into a path. Separators are dots or slashes; with
+// slashes first, dots belong to names: net/ipv4/conf/eth0.100/rp_filter (sysctl.d(5)).
+func sysctlFile(key string) string {
+	i := strings.IndexAny(key, "./")
+	if i >= 0 && key[i] == '/' {
+		return key
+	}
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '.':
+			return '/'
+		case '/':
+			return '.'
+		}
+		return r
+	}, key)
+}
+
+// names sets host and domain name.
+func (c *compiler) names() {
+	if h := c.spec.Hostname; h != "" {
+		c.at("hostname")
+		c.Do(program.CallSethostname, "set the host name", program.Path(h), program.Int(len(h)))
+	}
+	if d := c.spec.Domainname; d != "" {
+		c.at("domainname")
+		c.Do(program.CallSetdomainname, "set the domain name", program.Path(d), program.Int(len(d)))
+	}
+}
