@@ -9,9 +9,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-
-	"berth/libcontainer/fault"
-	"berth/libcontainer/host"
 )
 
 // Kind is what an Action does.
@@ -104,26 +101,4 @@ type Manager interface {
 	// While dying processes keep one busy it tries again, up to timeout. It can
 	// be called any number of times.
 	Destroy(timeout time.Duration) error
-}
-
-// New plans the cgroups of the container id. cgroupsPath and r are
-// linux.cgroupsPath and linux.resources of config.json; r may be nil.
-//
-// A cgroupsPath that begins with a slash lies below the mount point of each
-// hierarchy, any other below the caller's own cgroup; an empty one stands for
-// the id. Errors name the property that cannot be had on this host.
-func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (Manager, error) {
-	return nil, fault.New("no cgroup driver")
-}
-
-// FromPaths makes a Manager again from what Paths gave. It needs neither the
-// config nor the facts of the host. Its Plan is empty.
-func FromPaths(paths []string) (Manager, error) {
-	return nil, fault.New("no cgroup driver")
-}
-
-// RemoveDir undoes the making of one directory that Create announced. It is
-// for a journal: the directory may be gone, or never have been made.
-func RemoveDir(d Dir, timeout time.Duration) error {
-	return fault.New("no cgroup driver")
 }

@@ -1,0 +1,166 @@
+package cgroups
+
+import (
+	"strconv"
+	"strings"
+
+	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
+)
+
+// cgroup is the container's cgroup in one hierarchy.
+type cgroup struct {
+	// controllers are joined with commas: "cpu,cpuacct"; empty for v2.
+	controllers string
+	mount       string
+	// levels are the names from the mount point down to the cgroup; the first
+	// sure of them are there for certain, since the caller itself is in them.
+	levels []string
+	sure   int
+	// made is how many of the last levels Create made.
+	made int
+	// dropped is true when an unprivileged caller may not make it and nothing in
+	// the config depends on it.
+	dropped bool
+
+	// at and fd are where Create stands: the descriptor of the first at levels.
+	at, fd int
+	// file is the control file in it that is open, as the descriptor open; empty
+	// where none is.
+	file string
+	open int
+}
+
+func (c *cgroup) v2() bool { return c.controllers == "" }
+
+func (c *cgroup) has(controller string) bool {
+	rest := c.controllers
+	for rest != "" {
+		var name string
+		name, rest, _ = strings.Cut(rest, ",")
+		if name == controller {
+			return true
+		}
+	}
+	return false
+}
+
+// path is the absolute path of the first n levels.
+func (c *cgroup) path(n int) string {
+	if n == 0 {
+		return c.mount
+	}
+	return c.mount + "/" + strings.Join(c.levels[:n], "/")
+}
+
+func (c *cgroup) dir() string { return c.path(len(c.levels)) }
+
+// below is the first n levels relative to the mount point.
+func (c *cgroup) below(n int) string {
+	if n == 0 {
+		return "."
+	}
+	return strings.Join(c.levels[:n], "/")
+}
+
+// name says which hierarchy it is, for messages.
+func (c *cgroup) name() string {
+	if c.v2() {
+		return "cgroup2"
+	}
+	return c.controllers
+}
+
+// locate applies the rule of cgroupsPath (config-linux.md, Cgroups Path) to one
+// hierarchy. The form slice:prefix:name has no meaning without systemd and is a
+// relative path with that very name, as it is with runc's cgroupfs driver.
+func locate(h *host.Hierarchy, cgroupsPath, id string) (*cgroup, error) {
+	c := &cgroup{mount: h.Mount, fd: -1}
+	if !h.V2 {
+		c.controllers = strings.Join(h.Controllers, ",")
+	}
+	if cgroupsPath == "" {
+		cgroupsPath = id
+	}
+	if cgroupsPath[0] != '/' {
+		own, err := split(h.Own)
+		if err != nil {
+			return nil, &fault.Error{
+				Msg:  "the caller's own cgroup " + h.Own + " in the " + c.name() + " hierarchy cannot be seen",
+				Path: "linux.cgroupsPath",
+				Hint: "it is outside the cgroup namespace; give an absolute path",
+			}
+		}
+		c.levels, c.sure = own, len(own)
+	}
+	more, err := split(cgroupsPath)
+	if err != nil {
+		return nil, err
+	}
+	c.levels = append(c.levels[:c.sure:c.sure], more...)
+	return c, nil
+}
+
+// split takes a cgroup path apart, and refuses what would leave the hierarchy.
+func split(path string) ([]string, error) {
+	if strings.IndexByte(path, 0) >= 0 {
+		return nil, fault.At("linux.cgroupsPath", "the cgroup path contains a null byte")
+	}
+	var levels []string
+	for rest, more := path, true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, "/")
+		switch name {
+		case "", ".":
+		case "..":
+			return nil, fault.At("linux.cgroupsPath", "the cgroup path "+strconv.Quote(path)+" contains ..")
+		default:
+			levels = append(levels, name)
+		}
+	}
+	return levels, nil
+}
+
+// record is the form that the state record keeps:
+//
+//	cpu,cpuacct:2:/sys/fs/cgroup/cpu,cpuacct/./jobs/web
+//
+// the controllers, how many of the last directories are ours, and the path with
+// the mount point marked off by a dot, so that it still is a path.
+func (c *cgroup) record() string {
+	return c.controllers + ":" + strconv.Itoa(c.made) + ":" + c.mount + "/./" + strings.Join(c.levels, "/")
+}
+
+// parseRecord reads what record wrote. A plain absolute path stands for a cgroup
+// of which nothing is known but that it is ours.
+func parseRecord(s string) (*cgroup, error) {
+	bad := func() (*cgroup, error) {
+		return nil, fault.New("cannot understand the recorded cgroup " + strconv.Quote(s))
+	}
+	c := &cgroup{fd: -1, made: 1}
+	var rel string
+	if strings.HasPrefix(s, "/") {
+		i := strings.LastIndexByte(s, '/')
+		c.controllers, c.mount, rel = "unknown", s[:i], s[i+1:]
+	} else {
+		f := strings.SplitN(s, ":", 3)
+		if len(f) != 3 {
+			return bad()
+		}
+		n, err := strconv.Atoi(f[1])
+		if err != nil {
+			return bad()
+		}
+		var ok bool
+		if c.mount, rel, ok = strings.Cut(f[2], "/./"); !ok {
+			return bad()
+		}
+		c.controllers, c.made = f[0], n
+	}
+	levels, err := split(rel)
+	if err != nil || !strings.HasPrefix(c.mount, "/") || c.made < 0 || c.made > len(levels) {
+		return bad()
+	}
+	c.levels = levels
+	return c, nil
+}

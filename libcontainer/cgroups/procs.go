@@ -1,0 +1,271 @@
+package cgroups
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/fault"
+)
+
+// primary is the cgroup that is asked for the container's processes: the one
+// that can freeze them, if there is one.
+func (m *v1) primary() *cgroup {
+	for _, name := range [...]string{"freezer", "pids", "devices", "memory"} {
+		if c := m.find(name); c != nil {
+			return c
+		}
+	}
+	for _, c := range m.cgroups {
+		if !c.dropped {
+			return c
+		}
+	}
+	return nil
+}
+
+// open opens the primary cgroup; -1 where it is gone or there is none.
+func (m *v1) open() (*cgroup, int, error) {
+	c := m.primary()
+	if c == nil {
+		return nil, -1, nil
+	}
+	fd, err := c.openDir(len(c.levels))
+	if err == unix.ENOENT {
+		return c, -1, nil
+	}
+	if err != nil {
+		return c, -1, fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
+	}
+	return c, fd, nil
+}
+
+func (m *v1) Procs() ([]int, error) {
+	c, fd, err := m.open()
+	if fd < 0 {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return c.procs(fd)
+}
+
+func (c *cgroup) procs(fd int) ([]int, error) {
+	pids, err := procs(fd, nil)
+	if err != nil {
+		return nil, fault.Wrap("cannot list the processes in the cgroup "+c.dir(), err)
+	}
+	return unique(pids), nil
+}
+
+// freezer opens the freezer cgroup.
+func (m *v1) freezer() (*cgroup, int, error) {
+	c := m.find("freezer")
+	if c == nil {
+		return nil, -1, fault.New("the container cannot be paused: the cgroup controller freezer is not mounted")
+	}
+	fd, err := c.openDir(len(c.levels))
+	if err != nil {
+		return c, -1, fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
+	}
+	return c, fd, nil
+}
+
+func (m *v1) Freeze() error {
+	c, fd, err := m.freezer()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return c.freeze(fd)
+}
+
+// freezeTime bounds how long a freeze is tried. A process in uninterruptible
+// sleep, on a dead network filesystem, can hold it up for ever.
+const freezeTime = 2 * time.Second
+
+// freeze writes FROZEN until the kernel says so. A process that forks or is
+// about to die meanwhile can leave a v1 freezer in FREEZING; letting all go for
+// a moment gets it unstuck.
+func (c *cgroup) freeze(fd int) error {
+	deadline := time.Now().Add(freezeTime)
+	for try := 1; ; try++ {
+		if try%32 == 0 {
+			if err := c.setFreezer(fd, "THAWED"); err != nil {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if err := c.setFreezer(fd, "FROZEN"); err != nil {
+			return err
+		}
+		state, err := readFile(fd, "freezer.state")
+		if err != nil {
+			return fault.Wrap("cannot read "+c.dir()+"/freezer.state", err)
+		}
+		if strings.HasPrefix(state, "FROZEN") {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			if err := c.setFreezer(fd, "THAWED"); err != nil {
+				return err
+			}
+			return &fault.Error{
+				Msg: "the container cannot be paused: its processes do not stand still", Call: c.dir() + "/freezer.state",
+				Hint: "one may be waiting for a device or a network filesystem",
+			}
+		}
+		time.Sleep(time.Duration(min(try, 20)) * 50 * time.Microsecond)
+	}
+}
+
+func (c *cgroup) setFreezer(fd int, state string) error {
+	if err := writeFile(fd, "freezer.state", state); err != nil {
+		e := fault.Wrap("cannot change the freezer of the container", err)
+		e.Call = "write " + state + " to " + c.dir() + "/freezer.state"
+		return e
+	}
+	return nil
+}
+
+func (m *v1) Thaw() error {
+	c, fd, err := m.freezer()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return c.setFreezer(fd, "THAWED")
+}
+
+// Frozen is false where there is no freezer or no cgroup any more.
+func (m *v1) Frozen() (bool, error) {
+	c := m.find("freezer")
+	if c == nil {
+		return false, nil
+	}
+	fd, err := c.openDir(len(c.levels))
+	if err == nil {
+		defer unix.Close(fd)
+		var state string
+		if state, err = readFile(fd, "freezer.state"); err == nil {
+			return !strings.HasPrefix(state, "THAWED"), nil
+		}
+	}
+	if err == unix.ENOENT || err == unix.ENODEV {
+		return false, nil
+	}
+	return false, fault.Wrap("cannot read "+c.dir()+"/freezer.state", err)
+}
+
+// killRounds is how often SIGKILL is sent to those that were forked meanwhile
+// before the cgroup is frozen to end it.
+const killRounds = 4
+
+// Kill sends sig to all. SIGKILL goes round until nobody new is found, since the
+// children of those that die may have been forked after the list was read. For
+// other signals several processes are frozen meanwhile, so that all of them are
+// in the list.
+func (m *v1) Kill(sig syscall.Signal) error {
+	c, fd, err := m.open()
+	if fd < 0 {
+		return err
+	}
+	defer unix.Close(fd)
+	wasFrozen, err := m.Frozen()
+	if err != nil {
+		return err
+	}
+	var sent []int
+	for round := 0; ; round++ {
+		pids, err := c.procs(fd)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(pids, os.Getpid()) {
+			return fault.New("the caller is itself in the container's cgroup " + c.dir() + ", so it is not killed")
+		}
+		freeze := c.has("freezer") && !wasFrozen && len(pids) > 1 && (sig != unix.SIGKILL || round >= killRounds)
+		if freeze {
+			freeze = c.freeze(fd) == nil
+		}
+		fresh, err := c.signal(fd, sig, sent)
+		if freeze || wasFrozen && sig == unix.SIGKILL {
+			if terr := c.setFreezer(fd, "THAWED"); err == nil {
+				err = terr
+			}
+			wasFrozen = false
+		}
+		if err != nil || len(fresh) == 0 || sig != unix.SIGKILL || round > 2*killRounds {
+			return err
+		}
+		sent = append(sent, fresh...)
+		slices.Sort(sent)
+	}
+}
+
+// batch is how many processes are held by pidfds at a time. A table of
+// descriptors that grows costs a multi-threaded process milliseconds.
+const batch = 32
+
+// signal sends sig to all processes in the cgroup that live, but to those in but,
+// and returns to which.
+func (c *cgroup) signal(fd int, sig syscall.Signal, but []int) ([]int, error) {
+	pids, err := c.procs(fd)
+	if err != nil {
+		return nil, err
+	}
+	pids = slices.DeleteFunc(pids, func(pid int) bool {
+		_, found := slices.BinarySearch(but, pid)
+		return found
+	})
+	var sent []int
+	for some := range slices.Chunk(pids, batch) {
+		if sent, err = c.signalBatch(fd, some, sig, sent); err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// signalBatch trusts no pid: it opens the pidfds and then reads the list again.
+// The process behind a pidfd is in the cgroup if the pid is listed still and the
+// process lives after that.
+func (c *cgroup) signalBatch(fd int, pids []int, sig syscall.Signal, sent []int) ([]int, error) {
+	var fds [batch]int
+	for i, pid := range pids {
+		p, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			p = -1 // gone
+		}
+		fds[i] = p
+	}
+	defer func() {
+		for _, p := range fds[:len(pids)] {
+			if p >= 0 {
+				unix.Close(p)
+			}
+		}
+	}()
+	now, err := c.procs(fd)
+	if err != nil {
+		return sent, err
+	}
+	for i, pid := range pids {
+		if _, listed := slices.BinarySearch(now, pid); !listed || fds[i] < 0 {
+			continue
+		}
+		// An ended process answers ESRCH, so a pid given away since is never hit.
+		switch err := unix.PidfdSendSignal(fds[i], sig, nil, 0); err {
+		case nil:
+			sent = append(sent, pid)
+		case unix.ESRCH:
+		default:
+			return sent, fault.Wrap("cannot send signal "+strconv.Itoa(int(sig))+" to process "+strconv.Itoa(pid), err)
+		}
+	}
+	return sent, nil
+}

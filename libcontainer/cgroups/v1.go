@@ -1,0 +1,342 @@
+package cgroups
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
+)
+
+// v1 manages the cgroups of a container in all hierarchies of a host that has v1
+// ones, the v2 hierarchy beside them included: pausing, statistics and whoever
+// looks at /proc/PID/cgroup expect the same path everywhere.
+type v1 struct {
+	cgroups  []*cgroup
+	steps    []step
+	warnings []string
+	// unprivileged callers do without the hierarchies that they may not use, as
+	// long as the config asks for nothing there.
+	unprivileged bool
+	// named is true when the config names the cgroup.
+	named bool
+}
+
+// step is an Action with what performing it needs.
+type step struct {
+	Action
+	cgroup *cgroup
+	level  int    // Mkdir, Inherit: that many levels down
+	file   string // Write, Inherit: the control file
+	alt    string // Write: the control file where there is no such file
+	// wanted is false for what no property of the config asked for by itself.
+	wanted bool
+}
+
+// New plans the cgroups of the container id. cgroupsPath and r are
+// linux.cgroupsPath and linux.resources of config.json; r may be nil.
+//
+// A cgroupsPath that begins with a slash lies below the mount point of each
+// hierarchy, any other below the caller's own cgroup; an empty one stands for
+// the id. Errors name the property that cannot be had on this host.
+//
+// Where no hierarchy can be used, a container that asks for no cgroup and no
+// limit stays in the cgroup of the caller, and Kill and Freeze have no effect.
+func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (Manager, error) {
+	m := &v1{unprivileged: !f.Privileged(), named: cgroupsPath != ""}
+	if f.Cgroup.Mode == host.Unified || f.Cgroup.Mode == host.NoCgroup {
+		if err := unusable(f.Cgroup.Mode, cgroupsPath, r); err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
+	for i := range f.Cgroup.Hierarchies {
+		c, err := locate(&f.Cgroup.Hierarchies[i], cgroupsPath, id)
+		if err != nil {
+			return nil, err
+		}
+		m.cgroups = append(m.cgroups, c)
+	}
+	var l limits
+	if r != nil {
+		// A device cgroup could not be changed from inside a user namespace, nor
+		// does it need to be: devices can't be made there.
+		if !f.UserNS {
+			if err := l.devices(r.Devices); err != nil {
+				return nil, err
+			}
+		}
+		if err := l.collect(r); err != nil {
+			return nil, err
+		}
+	}
+	m.warnings = l.warnings
+	if err := m.available(f, l.writes); err != nil {
+		return nil, err
+	}
+	m.plan(l.writes)
+	return m, nil
+}
+
+// unusable is the error for a host without v1 hierarchies; nil where the config
+// asks for nothing.
+func unusable(mode host.CgroupMode, cgroupsPath string, r *specs.LinuxResources) error {
+	path := ""
+	switch {
+	case r != nil && !empty(r):
+		path = "linux.resources"
+	case cgroupsPath != "":
+		path = "linux.cgroupsPath"
+	default:
+		return nil
+	}
+	if mode == host.NoCgroup {
+		return &fault.Error{
+			Msg: "no cgroup hierarchy is mounted, and the config asks for cgroups", Path: path,
+			Hint: "mount them below /sys/fs/cgroup",
+		}
+	}
+	return &fault.Error{
+		Msg: "this host has cgroup v2 alone, which is not supported yet, and the config asks for cgroups", Path: path,
+		Hint: "boot with systemd.unified_cgroup_hierarchy=0, or leave linux.resources and linux.cgroupsPath out",
+	}
+}
+
+func empty(r *specs.LinuxResources) bool {
+	return len(r.Devices) == 0 && r.Memory == nil && r.CPU == nil && r.Pids == nil && r.BlockIO == nil &&
+		len(r.HugepageLimits) == 0 && r.Network == nil && len(r.Rdma) == 0 && len(r.Unified) == 0
+}
+
+// available checks that each controller that is written to has a hierarchy.
+func (m *v1) available(f *host.Facts, writes []write) error {
+	for i := range writes {
+		w := &writes[i]
+		if m.find(w.controller) != nil || m.dispensable(w) {
+			continue
+		}
+		err := missing(w)
+		for _, h := range f.Cgroup.Hierarchies {
+			for _, c := range h.Controllers {
+				if h.V2 && c == w.controller {
+					err.Hint = "it belongs to the cgroup v2 hierarchy at " + h.Mount
+				}
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+func missing(w *write) *fault.Error {
+	return &fault.Error{
+		Msg: w.json + " needs the cgroup controller " + w.controller + ", which is not mounted", Path: w.json,
+	}
+}
+
+// dispensable is what an unprivileged caller goes without: rules on devices, of
+// which it can make none anyway.
+func (m *v1) dispensable(w *write) bool { return m.unprivileged && w.controller == "devices" }
+
+// find returns the cgroup in the hierarchy of a controller.
+func (m *v1) find(controller string) *cgroup {
+	for _, c := range m.cgroups {
+		if !c.v2() && !c.dropped && c.has(controller) {
+			return c
+		}
+	}
+	return nil
+}
+
+// plan puts the steps in order: hierarchy by hierarchy, each from the top down.
+func (m *v1) plan(writes []write) {
+	m.steps = make([]step, 0, len(writes)+3*len(m.cgroups))
+	for _, c := range m.cgroups {
+		m.planDirs(c, writes)
+		for i := range writes {
+			w := &writes[i]
+			if c.v2() || !c.has(w.controller) {
+				continue
+			}
+			s := w.step(c)
+			s.wanted = !m.dispensable(w)
+			m.steps = append(m.steps, s)
+		}
+	}
+}
+
+// step is w as a step on the cgroup c.
+func (w *write) step(c *cgroup) step {
+	dir := c.dir() + "/"
+	s := step{cgroup: c, file: w.file, alt: w.alt, Action: Action{
+		Kind: Write, Path: dir + w.file, Data: w.data, Why: w.why, JSON: w.json,
+		Optional: w.optional, Group: w.group,
+	}}
+	if w.alt != "" {
+		s.Else = dir + w.alt
+	}
+	return s
+}
+
+// cpusetFiles must be filled before a cpuset takes processes.
+var cpusetFiles = [...]string{"cpuset.cpus", "cpuset.mems"}
+
+// planDirs adds the making of each level. What the config itself writes to the
+// last one's cpuset need not be inherited.
+func (m *v1) planDirs(c *cgroup, writes []write) {
+	for n := c.sure + 1; n <= len(c.levels); n++ {
+		why := "a parent of the container's cgroup in the hierarchy " + c.name()
+		if n == len(c.levels) {
+			why = "the container's cgroup in the hierarchy " + c.name()
+		}
+		m.steps = append(m.steps, step{cgroup: c, level: n, Action: Action{
+			Kind: Mkdir, Path: c.path(n), Why: why, JSON: "linux.cgroupsPath",
+		}})
+		if !c.has("cpuset") {
+			continue
+		}
+		for _, file := range cpusetFiles {
+			if n == len(c.levels) && slices.ContainsFunc(writes, func(w write) bool { return w.file == file }) {
+				continue
+			}
+			m.steps = append(m.steps, step{cgroup: c, level: n, file: file, Action: Action{
+				Kind: Inherit, Path: c.path(n) + "/" + file, Why: "a new cpuset takes no process while this is empty",
+			}})
+		}
+	}
+}
+
+func (m *v1) Plan() []Action {
+	list := make([]Action, len(m.steps))
+	for i := range m.steps {
+		list[i] = m.steps[i].Action
+	}
+	return list
+}
+
+func (m *v1) Warnings() []string { return m.warnings }
+
+// EntryFiles lists the tasks files. Written by a thread on itself, tasks moves
+// without waiting for an RCU grace period; cgroup.procs may take 10 ms.
+func (m *v1) EntryFiles() []string {
+	var files []string
+	for _, c := range m.cgroups {
+		if !c.v2() && !c.dropped {
+			files = append(files, c.dir()+"/tasks")
+		}
+	}
+	return files
+}
+
+func (m *v1) EntryDir() string {
+	for _, c := range m.cgroups {
+		if c.v2() && !c.dropped {
+			return c.dir()
+		}
+	}
+	return ""
+}
+
+func (m *v1) Paths() []string {
+	var list []string
+	for _, c := range m.cgroups {
+		if !c.dropped {
+			list = append(list, c.record())
+		}
+	}
+	return list
+}
+
+func (m *v1) Dirs() map[string]string {
+	dirs := make(map[string]string, len(m.cgroups))
+	for _, c := range m.cgroups {
+		if !c.dropped {
+			dirs[c.controllers] = c.dir()
+		}
+	}
+	return dirs
+}
+
+// FromPaths makes a Manager again from what Paths gave. It needs neither the
+// config nor the facts of the host. Its Plan is empty. A plain absolute path is
+// taken for a cgroup that Create made.
+func FromPaths(paths []string) (Manager, error) {
+	m := &v1{}
+	for _, p := range paths {
+		c, err := parseRecord(p)
+		if err != nil {
+			return nil, err
+		}
+		m.cgroups = append(m.cgroups, c)
+	}
+	return m, nil
+}
+
+// Set writes the limits in r. The kernel judges values that depend on those in
+// force; a cgroup keeps what was written before the first failure.
+func (m *v1) Set(r *specs.LinuxResources) error {
+	var l limits
+	if len(r.Devices) > 0 {
+		if err := l.devices(r.Devices); err != nil {
+			return err
+		}
+	}
+	if err := l.collect(r); err != nil {
+		return err
+	}
+	if err := m.checkUsage(r.Memory); err != nil {
+		return err
+	}
+	m.warnings = l.warnings
+	for i := 0; i < len(l.writes); {
+		w := &l.writes[i]
+		c := m.find(w.controller)
+		if c == nil {
+			return missing(w)
+		}
+		fd, err := c.openDir(len(c.levels))
+		if err != nil {
+			return fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
+		}
+		c.setFD(fd, len(c.levels))
+		n := i
+		var steps []step
+		for ; n < len(l.writes) && l.writes[n].controller == w.controller; n++ {
+			steps = append(steps, l.writes[n].step(c))
+		}
+		err = writeAll(steps)
+		c.setFD(-1, 0)
+		if err != nil {
+			return err
+		}
+		i = n
+	}
+	return nil
+}
+
+// checkUsage does what memory.checkBeforeUpdate asks for: to refuse a limit below
+// what is in use, which the kernel would reclaim or kill for.
+func (m *v1) checkUsage(mem *specs.LinuxMemory) error {
+	if mem == nil || !value(mem.CheckBeforeUpdate) || value(mem.Limit) <= 0 {
+		return nil
+	}
+	c := m.find("memory")
+	if c == nil {
+		return nil // Set will say so
+	}
+	fd, err := c.openDir(len(c.levels))
+	if err != nil {
+		return fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
+	}
+	defer unix.Close(fd)
+	usage, err := readNumber(fd, "memory.usage_in_bytes")
+	if err != nil {
+		return fault.Wrap("cannot read "+c.dir()+"/memory.usage_in_bytes", err)
+	}
+	if *mem.Limit < usage {
+		return wrong("memory.limit", "the new limit, "+itoa(*mem.Limit)+", is less than the memory in use, "+itoa(usage))
+	}
+	return nil
+}
