@@ -93,7 +93,19 @@ func digest(s string) string {
 // ownDir makes the cache directory and makes sure that nobody else can put
 // programs there: under sudo, say, XDG_CACHE_HOME may still be another user's.
 func ownDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	parent := filepath.Dir(dir)
+	err := os.MkdirAll(filepath.Dir(parent), 0o755)
+	for _, d := range []string{parent, dir} {
+		if err == nil {
+			if err = os.Mkdir(d, 0o755); err == nil {
+				// Whatever the umask is: root of a user namespace must get through.
+				err = os.Chmod(d, 0o755)
+			} else if os.IsExist(err) {
+				err = nil
+			}
+		}
+	}
+	if err != nil {
 		return fault.Wrap("can't make the cache", err)
 	}
 	var st unix.Stat_t
