@@ -46,6 +46,10 @@ const (
 	SubIDCount = 65536
 )
 
+// ociVersion is the oldest version of the runtime-spec that has all that the
+// default configuration uses, so that a bundle runs under older runtimes too.
+const ociVersion = "1.0.2"
+
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 func (o *Options) ids() (uid, gid int) {
@@ -81,7 +85,7 @@ func Default(opt Options) *specs.Spec {
 		hostname = "berth"
 	}
 	s := &specs.Spec{
-		Version:  specs.Version,
+		Version:  ociVersion,
 		Root:     &specs.Root{Path: "rootfs"},
 		Hostname: hostname,
 		Process:  process(&opt),
