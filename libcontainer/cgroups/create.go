@@ -197,14 +197,6 @@ func (m *v1) reach(s *step, note func([]Dir) error) error {
 		if err != nil {
 			return mkdirError(s, c.path(n), err)
 		}
-		// The plan fills the cpuset of the level that it asked for by itself.
-		if n < s.level && c.has("cpuset") {
-			for _, file := range cpusetFiles {
-				if err := c.inherit(n, file); err != nil {
-					return err
-				}
-			}
-		}
 	}
 	return nil
 }

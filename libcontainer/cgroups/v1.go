@@ -72,6 +72,9 @@ func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (Manage
 		if err := l.collect(r); err != nil {
 			return nil, err
 		}
+		if r.Memory != nil && value(r.Memory.Swap) > 0 && value(r.Memory.Limit) == 0 {
+			return nil, wrong("memory.swap", "a limit on memory and swap together needs linux.resources.memory.limit")
+		}
 	}
 	m.warnings = l.warnings
 	if err := m.available(f, l.writes); err != nil {
@@ -183,8 +186,9 @@ func (w *write) step(c *cgroup) step {
 // cpusetFiles must be filled before a cpuset takes processes.
 var cpusetFiles = [...]string{"cpuset.cpus", "cpuset.mems"}
 
-// planDirs adds the making of each level. What the config itself writes to the
-// last one's cpuset need not be inherited.
+// planDirs adds the making of each level, and then the filling of their cpusets.
+// Only when the last level stands can no parent vanish any more. What the config
+// itself writes to the last one need not be inherited.
 func (m *v1) planDirs(c *cgroup, writes []write) {
 	for n := c.sure + 1; n <= len(c.levels); n++ {
 		why := "a parent of the container's cgroup in the hierarchy " + c.name()
@@ -194,9 +198,11 @@ func (m *v1) planDirs(c *cgroup, writes []write) {
 		m.steps = append(m.steps, step{cgroup: c, level: n, Action: Action{
 			Kind: Mkdir, Path: c.path(n), Why: why, JSON: "linux.cgroupsPath",
 		}})
-		if !c.has("cpuset") {
-			continue
-		}
+	}
+	if !c.has("cpuset") {
+		return
+	}
+	for n := c.sure + 1; n <= len(c.levels); n++ {
 		for _, file := range cpusetFiles {
 			if n == len(c.levels) && slices.ContainsFunc(writes, func(w write) bool { return w.file == file }) {
 				continue

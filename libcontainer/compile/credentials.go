@@ -72,8 +72,9 @@ func (c *compiler) capabilities() *capabilities {
 		permitted:   c.capSet(list.Permitted, "permitted", all),
 		inheritable: c.capSet(list.Inheritable, "inheritable", all),
 	}
-	s.effective = c.capSet(list.Effective, "effective", s.permitted)
-	s.ambient = c.capSet(list.Ambient, "ambient", s.permitted&s.inheritable)
+	// The kernel takes no more than these; validation has warned of the rest.
+	s.effective = c.capSet(list.Effective, "effective", all) & s.permitted
+	s.ambient = c.capSet(list.Ambient, "ambient", all) & s.permitted & s.inheritable
 	return s
 }
 

@@ -58,11 +58,19 @@ func (c *compiler) maskPath(p string, empty *program.Slot) {
 	c.Here(end)
 }
 
+// mask covers a path with a clone. Before Linux 6.15 a mount that is not attached
+// yet cannot be cloned (EINVAL): then the cover itself goes there, and the next
+// ones are cloned from it.
 func (c *compiler) mask(with, to *program.Slot, p string) {
+	direct, done := c.Label(), c.Label()
 	fd := c.Do(program.CallOpenTree, "clone the cover", program.From(with), program.Path(""),
-		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)).FD("cover")
+		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)).On(unix.EINVAL, direct).FD("cover")
 	c.cover(fd, to, "attach it over "+p)
 	c.Do(program.CallClose, "close the cover", program.From(fd))
+	c.Jump(done, "go on")
+	c.Here(direct)
+	c.cover(with, to, "attach the cover itself over "+p)
+	c.Here(done)
 	c.Do(program.CallClose, "close "+p, program.From(to))
 }
 

@@ -120,8 +120,9 @@ func (c *compiler) openNull() {
 		return
 	}
 	c.at("linux.maskedPaths")
-	c.null = c.Do(program.CallOpenat, "open the host's /dev/null", program.AtCwd, program.Path("/dev/null"),
-		program.Int(unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC), program.Int(0)).FD("null")
+	flags := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_SYMLINK_NOFOLLOW)
+	c.null = c.Do(program.CallOpenTree, "clone the host's /dev/null, to cover files with", program.AtCwd, program.Path("/dev/null"),
+		program.Uint(flags)).FD("null")
 	c.isDevice(c.null, 1, 3, "the host's /dev/null")
 }
 

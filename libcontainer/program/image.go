@@ -250,3 +250,35 @@ func writeAll(fd int, b []byte) error {
 	}
 	return nil
 }
+
+// SealFile is Seal for hosts where policy forbids to execute a memfd
+// (vm.memfd_noexec=2, integrity checks): a file at path that is opened, and
+// unlinked at once. It has no seals, but it is no file of Berth's own, and nobody
+// can open it for writing while it is executed (ETXTBSY).
+func SealFile(img []byte, path string) (int, error) {
+	no := func(call string, err error) (int, error) {
+		return -1, &fault.Error{Msg: "cannot make the container's image", Call: call + " " + path, Err: err}
+	}
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o700)
+	if err != nil {
+		return no("open", err)
+	}
+	err = writeAll(fd, img)
+	if err != nil {
+		unix.Close(fd)
+		unix.Unlink(path)
+		return no("write", err)
+	}
+	// A descriptor for writing would make execve answer ETXTBSY.
+	ro, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	unix.Close(fd)
+	unix.Unlink(path)
+	if err != nil {
+		return no("open", err)
+	}
+	return ro, nil
+}
+
+// Break makes a step fail: the interpreter answers with errno without making
+// the call. It is how faults are injected.
+func (p *Program) Break(step, errno int) { p.Steps[step].Fail = unix.Errno(errno) }

@@ -331,3 +331,11 @@ func attrWords(b []byte) string {
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }
+
+// Outcome is what the step answered, in words: a number, or an errno's name.
+func (t Traced) Outcome() string {
+	if t.Result < 0 && t.Result >= -4095 {
+		return unix.ErrnoName(unix.Errno(-t.Result))
+	}
+	return strconv.FormatInt(t.Result, 10)
+}

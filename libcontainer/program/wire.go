@@ -228,3 +228,23 @@ func closeAll(fds []int) {
 		unix.Close(fd)
 	}
 }
+
+// ReportLen is the length of a report on the start FIFO, in bytes.
+const ReportLen = msgLen
+
+// Report is what a child said on the start FIFO, where nobody answers.
+type Report struct {
+	Traced
+	Trap  bool // the step failed, with Errno
+	Errno unix.Errno
+}
+
+// ReadReport reads one. A report that makes no sense is about a step that no
+// program has.
+func ReadReport(b []byte) Report {
+	m, err := parse(b, 1<<20)
+	if err != nil {
+		return Report{Traced: Traced{Step: 1 << 20}, Trap: true}
+	}
+	return Report{Traced: Traced{m.step, m.result, m.nanos}, Trap: m.kind == msgTrap, Errno: m.errno()}
+}

@@ -1,0 +1,53 @@
+package compile
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPasswd bounds what is read of a container's /etc/passwd: the file is the
+// image's, and may be anything.
+const maxPasswd = 1 << 20
+
+// HomeOf looks the home directory of uid up in the /etc/passwd of the container
+// whose init is pid; empty when there is no entry. The path is resolved below
+// the container's root, and only a regular file is read.
+func HomeOf(pid int, uid uint32) string {
+	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, "etc/passwd", &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxPasswd {
+		return ""
+	}
+	buf := make([]byte, st.Size)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return ""
+	}
+	return homeIn(string(buf[:n]), uid)
+}
+
+// homeIn finds uid in the text of a passwd file (passwd(5)).
+func homeIn(passwd string, uid uint32) string {
+	want := strconv.FormatUint(uint64(uid), 10)
+	for line := range strings.SplitSeq(passwd, "\n") {
+		f := strings.Split(line, ":")
+		if len(f) >= 6 && f[2] == want && len(f[5]) < homeSize-len("HOME=")-1 && strings.HasPrefix(f[5], "/") {
+			return f[5]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,103 @@
+// Package console deals with the runtime's end of a container's terminal: the
+// pty's master goes to whoever listens on the console socket, or, in the
+// foreground, is joined to the caller's own terminal.
+package console
+
+import (
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"berth/libcontainer/fault"
+)
+
+// Send hands a pty's master to the process that listens on a unix socket: one
+// message with the descriptor, its name as payload, as engines expect it.
+func Send(socket string, master int) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return &fault.Error{Msg: "cannot reach the console socket", Call: "socket", Err: err}
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
+		return &fault.Error{Msg: "cannot reach the console socket", Call: "connect " + socket, Err: err}
+	}
+	if err := unix.Sendmsg(fd, []byte("/dev/ptmx"), unix.UnixRights(master), nil, unix.MSG_NOSIGNAL); err != nil {
+		return &fault.Error{Msg: "cannot send the terminal to the console socket", Call: "sendmsg " + socket, Err: err}
+	}
+	return nil
+}
+
+// Terminal joins a pty's master to the caller's terminal.
+type Terminal struct {
+	master *os.File
+	saved  *term.State // nil where standard input is no terminal
+	output chan struct{}
+	once   sync.Once
+}
+
+// Foreground joins master, which it takes over, to standard input and output:
+// the caller's terminal becomes raw, what is typed goes to the container, what
+// it prints comes out. Close puts everything back.
+func Foreground(master int) (*Terminal, error) {
+	if master < 0 {
+		return nil, fault.New("the container's init sent no terminal")
+	}
+	if err := unix.SetNonblock(master, true); err != nil {
+		unix.Close(master)
+		return nil, &fault.Error{Msg: "cannot use the container's terminal", Call: "fcntl(O_NONBLOCK)", Err: err}
+	}
+	t := &Terminal{master: os.NewFile(uintptr(master), "pty"), output: make(chan struct{})}
+	if term.IsTerminal(0) {
+		saved, err := term.MakeRaw(0)
+		if err != nil {
+			t.master.Close()
+			return nil, fault.Wrap("cannot make the terminal raw", err)
+		}
+		t.saved = saved
+	}
+	t.Resize()
+	go func() {
+		defer close(t.output)
+		// EIO is how a pty says that its other end is closed.
+		_, _ = io.Copy(os.Stdout, t.master)
+	}()
+	go func() { _, _ = io.Copy(t.master, os.Stdin) }()
+	return t, nil
+}
+
+// Resize gives the pty the size of the caller's terminal.
+func (t *Terminal) Resize() {
+	ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+	if err != nil {
+		return
+	}
+	conn, err := t.master.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.Control(func(fd uintptr) { _ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, ws) })
+}
+
+// drain bounds the wait for output after the container's process has ended: a
+// process that it left behind may hold the terminal open for ever.
+const drain = time.Second
+
+// Close waits for what the container has still printed, and restores the
+// caller's terminal. Later calls do nothing.
+func (t *Terminal) Close() {
+	t.once.Do(func() {
+		select {
+		case <-t.output:
+		case <-time.After(drain):
+		}
+		t.master.Close()
+		if t.saved != nil {
+			_ = term.Restore(0, t.saved)
+		}
+	})
+}

@@ -1,0 +1,134 @@
+// Package libcontainer is the life of a container: create, start, run, state,
+// kill, delete, list, and explain, which shows what create would do. Each is a
+// short orchestration of the packages below it; nothing here prints or knows of
+// command lines.
+package libcontainer
+
+import (
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
+	"berth/libcontainer/logs"
+	"berth/libcontainer/program"
+	"berth/libcontainer/state"
+)
+
+// Runtime is what all commands of one call share.
+type Runtime struct {
+	// Root is the directory of all containers' state.
+	Root string
+	// Log gets what is not an error; nil for nowhere.
+	Log logs.Logger
+	// Debug makes every step of a program be reported with its result and time.
+	Debug bool
+	// SystemdCgroup asks for the systemd cgroup driver.
+	SystemdCgroup bool
+	// Rootless says whether cgroups that can not be had are done without:
+	// "true", "false", or "" and "auto" to decide by the caller's rights.
+	Rootless string
+	// Inject breaks one step, for tests and for people who want to see what
+	// happens then; nil for none.
+	Inject *Injection
+}
+
+// Injection is a fault on demand.
+type Injection struct {
+	// Step is the step's number, counted from 1 as explain counts: the steps of
+	// the child first; Action the number of an action of the runtime. One is 0.
+	Step, Action int
+	// Errno is what the step or action answers.
+	Errno int
+	// Kill ends the runtime itself, by SIGKILL, when the step has been reached.
+	Kill bool
+}
+
+// CreateOptions is what create and run are told beside the id.
+type CreateOptions struct {
+	// Bundle is the bundle's directory; empty for the working directory.
+	Bundle string
+	// Spec replaces the bundle's config.json, for containers that have none; with
+	// it Raw is the config as bytes.
+	Spec *specs.Spec
+	Raw  []byte
+	// ConsoleSocket is the path of the unix socket that gets the pty's master.
+	ConsoleSocket string
+	// PidFile gets the pid of the container's first process.
+	PidFile string
+	// PreserveFDs is the number of descriptors from 3 on that the process keeps.
+	PreserveFDs int
+	NoPivot     bool
+	// NoNewKeyring leaves the process the caller's session keyring.
+	NoNewKeyring bool
+}
+
+// RunOptions is what run is told beyond create.
+type RunOptions struct {
+	CreateOptions
+	// Detach returns when the process runs.
+	Detach bool
+	// Keep leaves the stopped container there.
+	Keep bool
+	// NoSubreaper lets orphans of the container go to init.
+	NoSubreaper bool
+}
+
+// State is what `state` says of a container: runtime-spec runtime.md, State, and
+// what runc adds.
+type State struct {
+	OCIVersion  string
+	ID          string
+	Pid         int // 0 when stopped
+	Status      string
+	Bundle      string
+	Rootfs      string
+	Created     time.Time
+	Owner       string
+	Annotations map[string]string
+}
+
+// store opens the root directory.
+func (r *Runtime) store() *state.Store { return state.Open(r.Root) }
+
+// open opens a container that exists.
+func (r *Runtime) open(id string, mode state.LockMode) (*state.Dir, error) {
+	return r.store().Get(id, mode)
+}
+
+// rootless says whether the caller is to be treated as an ordinary user.
+func (r *Runtime) rootless(f *host.Facts) bool {
+	switch r.Rootless {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	return !f.Privileged()
+}
+
+// traced hands a step that was run to the log.
+func (r *Runtime) traced(p *program.Program) func(program.Traced) {
+	if !r.Debug {
+		return nil
+	}
+	var last int64
+	return func(t program.Traced) {
+		st := &p.Steps[t.Step]
+		took := int64(0)
+		if last != 0 {
+			took = t.Nanos - last
+		}
+		last = t.Nanos
+		r.Log.Debug("step "+itoa(t.Step+1)+" "+st.Why,
+			logs.Field{Name: "step", Value: t.Step + 1},
+			logs.Field{Name: "phase", Value: st.Phase.String()},
+			logs.Field{Name: "call", Value: st.Text()},
+			logs.Field{Name: "result", Value: t.Outcome()},
+			logs.Field{Name: "ns", Value: took},
+		)
+	}
+}
+
+var errNoProcess = fault.New("cannot start a container whose config has no process")

@@ -1,0 +1,391 @@
+package libcontainer
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/cgroups"
+	"berth/libcontainer/compile"
+	"berth/libcontainer/console"
+	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
+	"berth/libcontainer/program"
+	"berth/libcontainer/state"
+)
+
+// creation is a create in progress.
+type creation struct {
+	rt   *Runtime
+	plan *Plan
+	opt  *CreateOptions
+
+	dir     *state.Dir
+	journal *state.Journal
+	record  *state.Record
+	machine *program.Machine
+	gate    int // the start FIFO, -1 for none
+	master  int // the pty's master, -1 until the child has sent it
+	pidFile string
+}
+
+// Create makes a container that waits for Start.
+func (r *Runtime) Create(id string, o *CreateOptions) error {
+	c, err := r.begin(id, o, true)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := c.build(); err != nil {
+		return c.undo(err)
+	}
+	if err := c.handOver(); err != nil {
+		return c.undo(err)
+	}
+	return nil
+}
+
+// begin does all that touches nothing: load, validate, compile, verify.
+func (r *Runtime) begin(id string, o *CreateOptions, gate bool) (*creation, error) {
+	if err := state.CheckID(id); err != nil {
+		return nil, err
+	}
+	b, err := r.LoadBundle(o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := host.Gather()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := r.Plan(id, b, f, o, gate)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStdio(b, o, gate); err != nil {
+		return nil, err
+	}
+	for _, w := range plan.Program.Warnings {
+		r.Log.Warn(w.Error())
+	}
+	if plan.Cgroups != nil {
+		for _, w := range plan.Cgroups.Warnings() {
+			r.Log.Warn(w)
+		}
+	}
+	if err := r.inject(plan.Program.Program); err != nil {
+		return nil, err
+	}
+	return &creation{rt: r, plan: plan, opt: o, gate: -1, master: -1}, nil
+}
+
+// checkStdio refuses terminals without a place for them, and descriptors that
+// are to be preserved and are not there.
+func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
+	tty := b.Spec.Process != nil && b.Spec.Process.Terminal
+	switch {
+	case tty && detached && o.ConsoleSocket == "":
+		return fault.At("process.terminal", "cannot allocate tty if runc will detach without setting console socket")
+	case o.ConsoleSocket != "" && !tty:
+		return fault.New("cannot use console socket if runc will not detach or allocate tty")
+	case o.ConsoleSocket != "" && !detached:
+		return fault.New("cannot use console socket if runc will not detach or allocate tty")
+	}
+	for fd := 3; fd < 3+o.PreserveFDs; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			return &fault.Error{Msg: "unable to stat preserved-fd " + strconv.Itoa(fd-3), Hint: "descriptor " + strconv.Itoa(fd) + " is not open", Errno: unix.EBADF}
+		}
+	}
+	return nil
+}
+
+// build brings the container up to the point where its init waits at the ready
+// barrier. Every effect outside the child is noted in the journal first.
+func (c *creation) build() error {
+	var err error
+	if c.dir, err = c.rt.store().Create(c.plan.ID); err != nil {
+		return err
+	}
+	if c.journal, err = c.dir.Journal(); err != nil {
+		return err
+	}
+	if err := c.record1(); err != nil {
+		return err
+	}
+	if err := c.makeCgroups(); err != nil {
+		return err
+	}
+	if c.plan.Program.Gate >= 0 {
+		if err := c.makeGate(); err != nil {
+			return err
+		}
+	}
+	if err := c.spawn(); err != nil {
+		return err
+	}
+	if err := c.machine.Run(c, program.BarrierReady); err != nil {
+		return err
+	}
+	return c.ready()
+}
+
+// record1 writes the first record, so that state shows `creating`, and keeps the
+// config: later changes to config.json must not matter (BND-11).
+func (c *creation) record1() error {
+	s := c.plan.Bundle.Spec
+	c.record = &state.Record{
+		ID:           c.plan.ID,
+		OCIVersion:   s.Version,
+		Bundle:       c.plan.Bundle.Path,
+		Rootfs:       c.plan.Bundle.Rootfs,
+		Created:      time.Now().UTC(),
+		UID:          os.Getuid(),
+		Annotations:  s.Annotations,
+		CgroupDriver: "cgroupfs",
+		PrivatePID:   hasNamespace(s, "pid"),
+		Creating:     true,
+		HasProcess:   s.Process != nil,
+	}
+	if err := c.dir.WriteRecord(c.record); err != nil {
+		return err
+	}
+	return c.dir.WriteConfig(c.plan.Bundle.Raw)
+}
+
+func (c *creation) makeCgroups() error {
+	m := c.plan.Cgroups
+	if m == nil {
+		return nil
+	}
+	err := m.Create(func(dirs []cgroups.Dir) error {
+		entries := make([]state.Entry, len(dirs))
+		for i, d := range dirs {
+			entries[i] = state.CgroupEntry(d.Path, d.Leaf)
+		}
+		return c.journal.Note(entries...)
+	}, c.rt.beforeAction)
+	c.record.Cgroups = m.Paths()
+	return err
+}
+
+// beforeAction injects faults into the runtime's own actions.
+func (r *Runtime) beforeAction(i int, a cgroups.Action) error {
+	in := r.Inject
+	if in == nil || in.Action != i+1 {
+		return nil
+	}
+	if in.Kill {
+		killSelf()
+	}
+	return &fault.Error{Msg: "cannot " + a.Why, Path: a.JSON, Call: a.Kind.String() + " " + a.Path, Errno: unix.Errno(in.Errno), Hint: "injected"}
+}
+
+func killSelf() {
+	_ = unix.Kill(unix.Getpid(), unix.SIGKILL)
+	// The signal is taken before this returns to user space.
+	select {}
+}
+
+func (c *creation) makeGate() error {
+	if err := c.dir.MakeFIFO(-1, -1); err != nil {
+		return err
+	}
+	// Read and write: the child must be able to wait before anybody writes, and
+	// its own end keeps the FIFO alive.
+	fd, err := unix.Open(c.dir.FIFOPath(), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return &fault.Error{Msg: "cannot open the start FIFO", Call: "open " + c.dir.FIFOPath(), Err: err}
+	}
+	c.gate = fd
+	return nil
+}
+
+// spawn starts the child on its sealed image.
+func (c *creation) spawn() error {
+	p := c.plan.Program
+	img, err := p.Image(c.rt.Debug || c.rt.stopAt() >= 0, c.plan.Facts.PageSize)
+	if err != nil {
+		return err
+	}
+	image, err := c.seal(img)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(image)
+	files := []int{0, 1, 2}
+	for fd := 3; fd < 3+p.Preserved; fd++ {
+		files = append(files, fd)
+	}
+	files = append(files, -1) // the socket, see Program.Start
+	if c.gate >= 0 {
+		files = append(files, c.gate)
+	}
+	cgroup := -1
+	if m := c.plan.Cgroups; m != nil && m.EntryDir() != "" {
+		if cgroup, err = unix.Open(m.EntryDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return &fault.Error{Msg: "cannot open the container's cgroup", Call: "open " + m.EntryDir(), Err: err}
+		}
+		defer unix.Close(cgroup)
+	}
+	if c.machine, err = p.Start(image, files, cgroup); err != nil {
+		return err
+	}
+	c.machine.Trace = c.rt.traceOrKill(p.Program)
+	c.machine.FD = func(fd int) {
+		if c.master >= 0 {
+			unix.Close(fd)
+			return
+		}
+		c.master = fd
+	}
+	return c.noteChild()
+}
+
+// seal puts the image where it can be executed: into a sealed memfd, or, where
+// policy forbids to execute those, into a file of the state directory.
+func (c *creation) seal(img []byte) (int, error) {
+	if c.plan.Facts.MemfdExec {
+		return program.Seal(img)
+	}
+	return program.SealFile(img, c.dir.ImagePath())
+}
+
+// noteChild journals the child. Until now it would have ended by itself without
+// the runtime; the journal is for delete after a crash between here and ready.
+func (c *creation) noteChild() error {
+	start, err := state.StartTime(c.machine.Pid)
+	if err != nil {
+		return fault.Wrap("cannot read the start time of the container's init", err)
+	}
+	c.record.PID, c.record.StartTime = c.machine.Pid, start
+	if err := c.journal.Note(state.ProcessEntry(c.machine.Pid, start)); err != nil {
+		return err
+	}
+	return c.dir.WriteRecord(c.record)
+}
+
+// Barrier does the runtime's part while the child waits (program.Handler).
+func (c *creation) Barrier(m *program.Machine, b program.Barrier) error {
+	s := c.plan.Bundle.Spec
+	switch b {
+	case program.BarrierIDMap:
+		return c.rt.writeIDMaps(m.Pid, s.Linux, c.plan.Facts)
+	case program.BarrierTimens:
+		return writeTimeOffsets(m.Pid, s.Linux)
+	case program.BarrierBorn:
+		return c.noteChild()
+	}
+	return nil
+}
+
+// Mend has nothing to do: no mend of create is the runtime's alone.
+func (c *creation) Mend(*program.Machine, string) error { return nil }
+
+// ready is called with the child waiting at its last barrier.
+func (c *creation) ready() error {
+	if err := c.setHome(); err != nil {
+		return err
+	}
+	if c.opt.ConsoleSocket != "" {
+		if err := c.sendConsole(); err != nil {
+			return err
+		}
+	}
+	if err := c.writePidFile(); err != nil {
+		return err
+	}
+	c.record.Creating = false
+	return c.dir.WriteRecord(c.record)
+}
+
+func (c *creation) sendConsole() error {
+	if c.master < 0 {
+		return fault.New("the container's init sent no terminal")
+	}
+	return console.Send(c.opt.ConsoleSocket, c.master)
+}
+
+// setHome looks HOME up in the container's own passwd file, when the config's
+// environment lacks it. The file is the image's: it is read with care.
+func (c *creation) setHome() error {
+	home := c.plan.Program.Home
+	if home == nil {
+		return nil
+	}
+	u := c.plan.Bundle.Spec.Process.User
+	value := compile.HomeOf(c.machine.Pid, u.UID)
+	if value == "" || value == "/" {
+		return nil
+	}
+	return c.machine.Write(home, append([]byte("HOME="+value), 0))
+}
+
+// writePidFile writes the pid as engines expect: digits alone, and whole or not
+// at all, since they watch for the file.
+func (c *creation) writePidFile() error {
+	if c.opt.PidFile == "" {
+		return nil
+	}
+	tmp := filepath.Join(filepath.Dir(c.opt.PidFile), "."+filepath.Base(c.opt.PidFile))
+	if err := os.WriteFile(tmp, strconv.AppendInt(nil, int64(c.machine.Pid), 10), 0o666); err != nil {
+		return fault.Wrap("cannot write the pid file", err)
+	}
+	if err := os.Rename(tmp, c.opt.PidFile); err != nil {
+		os.Remove(tmp)
+		return fault.Wrap("cannot write the pid file", err)
+	}
+	c.pidFile = c.opt.PidFile
+	return nil
+}
+
+// handOver lets the child go to its gate and the runtime out of its life.
+func (c *creation) handOver() error {
+	if err := c.machine.Release(); err != nil {
+		return err
+	}
+	return c.machine.Run(c, 0)
+}
+
+// undo ends a create that failed: child, journal from its end, directory.
+func (c *creation) undo(cause error) error {
+	if c.machine != nil {
+		c.machine.Kill()
+	}
+	if c.pidFile != "" {
+		os.Remove(c.pidFile)
+	}
+	if c.journal != nil {
+		if err := c.journal.Undo(undoEntry); err != nil {
+			c.rt.Log.Warn("not all of the failed create could be undone: " + err.Error())
+		}
+	}
+	if c.dir != nil {
+		if err := c.dir.Remove(); err != nil {
+			c.rt.Log.Warn("not all of the failed create could be undone: " + err.Error())
+		}
+	}
+	return cause
+}
+
+// close gives descriptors back.
+func (c *creation) close() {
+	if c.machine != nil {
+		c.machine.Close()
+	}
+	for _, fd := range []int{c.gate, c.master} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	if c.journal != nil {
+		c.journal.Close()
+	}
+	if c.dir != nil {
+		c.dir.Close()
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

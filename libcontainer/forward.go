@@ -1,0 +1,69 @@
+package libcontainer
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/console"
+)
+
+// forwarder passes the runtime's signals on to the container's process while it
+// runs in the foreground.
+type forwarder struct{ ch chan os.Signal }
+
+// newForwarder catches all signals from now on.
+func newForwarder() *forwarder {
+	f := &forwarder{ch: make(chan os.Signal, 128)}
+	signal.Notify(f.ch)
+	return f
+}
+
+func (f *forwarder) stop() { signal.Stop(f.ch) }
+
+// wait forwards and reaps until the process ends, and returns its exit status:
+// its own, or 128 and the number of the signal that ended it.
+func (f *forwarder) wait(pid, pidfd int, term *console.Terminal) int {
+	done := make(chan struct{})
+	defer close(done)
+	go f.loop(pidfd, term, done)
+	for {
+		var ws unix.WaitStatus
+		got, err := unix.Wait4(-1, &ws, 0, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 1
+		case got != pid:
+			// An orphan of the container, reaped as its subreaper.
+		case ws.Exited():
+			return ws.ExitStatus()
+		case ws.Signaled():
+			return 128 + int(ws.Signal())
+		}
+	}
+}
+
+func (f *forwarder) loop(pidfd int, term *console.Terminal, done <-chan struct{}) {
+	for {
+		select {
+		case <-done:
+			return
+		case s := <-f.ch:
+			switch s {
+			case unix.SIGCHLD, unix.SIGURG:
+				// SIGURG is the Go scheduler's own, SIGCHLD about our children.
+			case unix.SIGPIPE:
+			case unix.SIGWINCH:
+				if term != nil {
+					term.Resize()
+				}
+			default:
+				if n, ok := s.(unix.Signal); ok {
+					_ = unix.PidfdSendSignal(pidfd, n, nil, 0)
+				}
+			}
+		}
+	}
+}

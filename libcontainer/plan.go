@@ -1,0 +1,108 @@
+package libcontainer
+
+import (
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"berth/libcontainer/cgroups"
+	"berth/libcontainer/compile"
+	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
+	"berth/libcontainer/program"
+)
+
+// Plan is all that a create will do, before anything is done: the actions of
+// the runtime and the program of the child. explain prints it.
+type Plan struct {
+	ID     string
+	Bundle *Bundle
+	Facts  *host.Facts
+	// Cgroups is nil where the container gets none of its own.
+	Cgroups cgroups.Manager
+	Program *compile.Program
+}
+
+// Plan makes the plan of a create or, without gate, of a run.
+func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions, gate bool) (*Plan, error) {
+	p := &Plan{ID: id, Bundle: b, Facts: f}
+	if r.SystemdCgroup {
+		return nil, &fault.Error{Msg: "the systemd cgroup driver is not supported by this version", Hint: "leave --systemd-cgroup out to use cgroupfs"}
+	}
+	req := &compile.Request{
+		ID:           id,
+		Bundle:       b.Path,
+		Rootfs:       b.Rootfs,
+		Gate:         gate,
+		NoPivot:      o.NoPivot,
+		NoNewKeyring: o.NoNewKeyring,
+		PreserveFDs:  o.PreserveFDs,
+	}
+	if err := p.planCgroups(r, req); err != nil {
+		return nil, err
+	}
+	c, err := compile.Create(b.Spec, f, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Verify(); err != nil {
+		return nil, err
+	}
+	p.Program = c
+	return p, nil
+}
+
+func (p *Plan) planCgroups(r *Runtime, req *compile.Request) error {
+	var path string
+	var res *specs.LinuxResources
+	if l := p.Bundle.Spec.Linux; l != nil {
+		path, res = l.CgroupsPath, l.Resources
+	}
+	if p.Facts.Cgroup.Mode == host.NoCgroup && !limits(res) {
+		return nil
+	}
+	if r.rootless(p.Facts) && path == "" {
+		if !limits(res) {
+			// An ordinary user has no cgroup to put a container into, unless
+			// one was delegated to him.
+			return nil
+		}
+	}
+	m, err := cgroups.New(p.Facts, path, p.ID, res)
+	if err != nil {
+		return err
+	}
+	p.Cgroups = m
+	req.CgroupEntry = m.EntryFiles()
+	dirs := m.Dirs()
+	for _, h := range p.Facts.Cgroup.Hierarchies {
+		key := strings.Join(h.Controllers, ",")
+		if h.V2 {
+			key = ""
+		}
+		if dir, ok := dirs[key]; ok {
+			req.Cgroups = append(req.Cgroups, compile.CgroupDir{Controllers: h.Controllers, Path: dir, Mount: h.Mount, V2: h.V2})
+		}
+	}
+	return nil
+}
+
+// limits says whether resources ask for anything that needs a cgroup. Device
+// rules do not count: without a cgroup no device can be made either.
+func limits(r *specs.LinuxResources) bool {
+	return r != nil && (r.Memory != nil || r.CPU != nil || r.Pids != nil || r.BlockIO != nil ||
+		len(r.HugepageLimits) > 0 || r.Network != nil || len(r.Rdma) > 0 || len(r.Unified) > 0)
+}
+
+// inject breaks the step that was asked for.
+func (r *Runtime) inject(p *program.Program) error {
+	in := r.Inject
+	if in == nil || in.Step == 0 {
+		return nil
+	}
+	if in.Step < 1 || in.Step > len(p.Steps) {
+		return fault.New("there is no step " + itoa(in.Step) + ": the program has " + itoa(len(p.Steps)))
+	}
+	p.Break(in.Step-1, in.Errno)
+	return nil
+}

@@ -1,0 +1,93 @@
+package libcontainer
+
+import (
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/console"
+	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
+	"berth/libcontainer/state"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Run is create and start in one, without a gate between them. In the foreground
+// it stays: it forwards signals and the terminal, reaps, and returns the exit
+// status of the process, 128 and the signal's number when one ended it.
+func (r *Runtime) Run(id string, o *RunOptions) (int, error) {
+	if !o.Detach && !o.NoSubreaper {
+		// Orphans of the container come to us, so that none outlives it unseen.
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return -1, &fault.Error{Msg: "cannot become a subreaper", Call: "prctl(PR_SET_CHILD_SUBREAPER)", Err: err}
+		}
+	}
+	c, err := r.begin(id, &o.CreateOptions, false)
+	if err != nil {
+		return -1, err
+	}
+	defer c.close()
+	return c.run(o)
+}
+
+func (c *creation) run(o *RunOptions) (int, error) {
+	tty := c.plan.Bundle.Spec.Process != nil && c.plan.Bundle.Spec.Process.Terminal
+	if c.plan.Bundle.Spec.Process == nil {
+		return -1, errNoProcess
+	}
+	if o.Detach && tty && o.ConsoleSocket == "" {
+		return -1, fault.At("process.terminal", "cannot allocate tty if runc will detach without setting console socket")
+	}
+	if !o.Detach && o.ConsoleSocket != "" {
+		return -1, fault.New("cannot use console socket if runc will not detach or allocate tty")
+	}
+	// From before the child is born, or one that comes early is lost.
+	var fwd *forwarder
+	if !o.Detach {
+		fwd = newForwarder()
+		defer fwd.stop()
+	}
+	if err := c.build(); err != nil {
+		return -1, c.undo(err)
+	}
+	var term *console.Terminal
+	if tty && !o.Detach {
+		t, err := console.Foreground(c.master)
+		if err != nil {
+			return -1, c.undo(err)
+		}
+		c.master = -1
+		term = t
+		defer term.Close()
+	}
+	if err := c.handOver(); err != nil {
+		if term != nil {
+			term.Close()
+		}
+		return -1, c.undo(err)
+	}
+	if o.Detach {
+		return 0, nil
+	}
+	if err := c.dir.Unlock(); err != nil {
+		return -1, err
+	}
+	status := fwd.wait(c.machine.Pid, c.machine.PidFD, term)
+	if term != nil {
+		term.Close()
+	}
+	c.machine.Pid = 0
+	if o.Keep {
+		return status, nil
+	}
+	return status, c.rt.Delete(c.plan.ID, false)
+}
+
+// replan makes the plan of a container that exists.
+func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, error) {
+	f, err := host.Gather()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{Path: rec.Bundle, Rootfs: rec.Rootfs, Spec: s, Raw: raw}
+	return r.Plan(rec.ID, b, f, &CreateOptions{}, true)
+}

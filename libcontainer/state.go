@@ -1,0 +1,105 @@
+package libcontainer
+
+import (
+	"errors"
+	"os/user"
+	"strconv"
+
+	"berth/libcontainer/cgroups"
+	"berth/libcontainer/state"
+)
+
+// State says where a container is in its life.
+func (r *Runtime) State(id string) (*State, error) {
+	d, err := r.open(id, state.Unlocked)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	rec, err := d.Record()
+	if err != nil {
+		return nil, err
+	}
+	return describe(d, rec)
+}
+
+func describe(d *state.Dir, rec *state.Record) (*State, error) {
+	status, p, err := d.Probe(rec)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{
+		OCIVersion: rec.OCIVersion, ID: rec.ID, Status: status.String(), Bundle: rec.Bundle,
+		Rootfs: rec.Rootfs, Created: rec.Created, Annotations: rec.Annotations,
+	}
+	if p != nil {
+		s.Pid = p.PID()
+		p.Close()
+	}
+	if status == state.Running && paused(rec) {
+		s.Status = "paused"
+	}
+	return s, nil
+}
+
+func paused(rec *state.Record) bool {
+	if len(rec.Cgroups) == 0 {
+		return false
+	}
+	m, err := cgroups.FromPaths(rec.Cgroups)
+	if err != nil {
+		return false
+	}
+	frozen, err := m.Frozen()
+	return err == nil && frozen
+}
+
+// List describes all containers. One that is being made or removed just now, and
+// has no record, is passed over.
+func (r *Runtime) List() ([]State, error) {
+	s := r.store()
+	ids, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	var all []State
+	for _, id := range ids {
+		st, err := r.describeID(id)
+		switch {
+		case errors.Is(err, state.ErrNotExist), errors.Is(err, state.ErrNoRecord):
+			continue
+		case err != nil:
+			r.Log.Warn("container " + id + ": " + err.Error())
+			continue
+		}
+		all = append(all, *st)
+	}
+	return all, nil
+}
+
+func (r *Runtime) describeID(id string) (*State, error) {
+	d, err := r.open(id, state.Unlocked)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	rec, err := d.Record()
+	if err != nil {
+		return nil, err
+	}
+	st, err := describe(d, rec)
+	if err != nil {
+		return nil, err
+	}
+	st.Owner = userName(rec.UID)
+	return st, nil
+}
+
+// userName is the name of a user of the host, or his number.
+func userName(uid int) string {
+	s := strconv.Itoa(uid)
+	if u, err := user.LookupId(s); err == nil {
+		return u.Username
+	}
+	return "#" + s
+}
