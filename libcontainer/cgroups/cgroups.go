@@ -95,7 +95,8 @@ type Manager interface {
 	// Frozen says whether Freeze or someone else has stopped them.
 	Frozen() (bool, error)
 	// Kill sends sig to every process in the container's cgroup and below. After
-	// SIGKILL a frozen cgroup is thawed, since the frozen do not die.
+	// SIGKILL a frozen cgroup is thawed, since the frozen do not die, and the end
+	// of all is waited for, 0.2 s at most.
 	Kill(sig syscall.Signal) error
 	// Destroy removes the cgroups that Create made, with what was made below them.
 	// While dying processes keep one busy it tries again, up to timeout. It can

@@ -161,14 +161,19 @@ func (m *v1) Frozen() (bool, error) {
 	return false, fault.Wrap("cannot read "+c.dir()+"/freezer.state", err)
 }
 
-// killRounds is how often SIGKILL is sent to those that were forked meanwhile
-// before the cgroup is frozen to end it.
-const killRounds = 4
+const (
+	// killTime bounds how long Kill waits for the end of those that got SIGKILL.
+	// Only uninterruptible sleep lasts longer.
+	killTime = 200 * time.Millisecond
+	// killRounds is in how many rounds SIGKILL may meet new processes before the
+	// cgroup is frozen to get them all.
+	killRounds = 4
+)
 
-// Kill sends sig to all. SIGKILL goes round until nobody new is found, since the
-// children of those that die may have been forked after the list was read. For
-// other signals several processes are frozen meanwhile, so that all of them are
-// in the list.
+// Kill sends sig to all. SIGKILL goes round until nobody is left: a child that is
+// being forked appears in the list only after its parent could be signalled, and
+// before that parent ends. For other signals several processes are frozen
+// meanwhile, so that all of them are in the list.
 func (m *v1) Kill(sig syscall.Signal) error {
 	c, fd, err := m.open()
 	if fd < 0 {
@@ -180,15 +185,16 @@ func (m *v1) Kill(sig syscall.Signal) error {
 		return err
 	}
 	var sent []int
-	for round := 0; ; round++ {
+	deadline := time.Now().Add(killTime)
+	for met := 0; ; {
 		pids, err := c.procs(fd)
-		if err != nil {
+		if err != nil || len(pids) == 0 {
 			return err
 		}
 		if slices.Contains(pids, os.Getpid()) {
 			return fault.New("the caller is itself in the container's cgroup " + c.dir() + ", so it is not killed")
 		}
-		freeze := c.has("freezer") && !wasFrozen && len(pids) > 1 && (sig != unix.SIGKILL || round >= killRounds)
+		freeze := c.has("freezer") && !wasFrozen && len(pids) > 1 && (sig != unix.SIGKILL || met == killRounds)
 		if freeze {
 			freeze = c.freeze(fd) == nil
 		}
@@ -199,11 +205,16 @@ func (m *v1) Kill(sig syscall.Signal) error {
 			}
 			wasFrozen = false
 		}
-		if err != nil || len(fresh) == 0 || sig != unix.SIGKILL || round > 2*killRounds {
+		if err != nil || sig != unix.SIGKILL || time.Now().After(deadline) {
 			return err
 		}
-		sent = append(sent, fresh...)
-		slices.Sort(sent)
+		if len(fresh) > 0 {
+			met++
+			sent = append(sent, fresh...)
+			slices.Sort(sent)
+			continue
+		}
+		time.Sleep(50 * time.Microsecond)
 	}
 }
 
