@@ -21,7 +21,7 @@ func (c *compiler) terminal() {
 	msg, master := program.FDMessage("master")
 	if c.pts != nil {
 		c.Do(program.CallOpenat, "open the pty multiplexer of the container's devpts", program.From(c.pts), program.Path("ptmx"),
-			program.Int(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC), program.Int(0)).Into(master)
+			program.Int(unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_CLOEXEC), program.Int(0)).Into(master)
 	} else {
 		c.inRoot("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY, "open the pty multiplexer").Into(master).
 			Say(unix.ENOENT, "cannot allocate a terminal: the container has no /dev/pts", "add a mount of type devpts")

@@ -112,6 +112,7 @@ type Slot struct {
 	Inherited int
 
 	addr uint64
+	id   int // its bit while the program is verified
 }
 
 // Data is a piece of the child's memory: a string, a struct, a buffer.
@@ -131,6 +132,7 @@ type Data struct {
 	str    bool
 	pinned bool // it has its place in the image; a mend does not carry it
 	addr   uint64
+	id     int // its bit while the program is verified
 }
 
 // Ref says that the eight bytes at Off hold the address of To.

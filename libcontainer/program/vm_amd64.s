@@ -7,7 +7,7 @@
 //	BX   the step
 //	R14  its flags
 //	R13  the result
-//	R12  0, or the trapped step while a mend's step is run
+//	R12  0, or the waiting step while a mend's step is run
 //
 // The kernel clobbers AX, CX and R11 only.
 
@@ -24,6 +24,7 @@
 #define M_LEN 48
 #define INBOX 256
 #define INBOX_LEN 7936
+#define MSG_TRUNC 0x20
 
 #define SYS_write 1
 #define SYS_recvfrom 45
@@ -100,6 +101,8 @@ pseudo:
 	MOVQ DI, R13
 	CMPL AX, $0xF002
 	JEQ  done
+	CMPL AX, $0xF001
+	JNE  die
 
 	// expect: ((DI & SI) == DX) != R8, else errno R10.
 	ANDQ  SI, DI
@@ -171,10 +174,13 @@ skip:
 	ADDQ    CX, BX
 	JMP     next
 
+	// A barrier has no meaning inside a mend: the child waits there anyway.
 barrier:
-	MOVQ $3, M_KIND(R15)
-	MOVQ DI, M_VALUE(R15)
-	XORL R13, R13
+	TESTQ R12, R12
+	JNZ   die
+	MOVQ  $3, M_KIND(R15)
+	MOVQ  DI, M_VALUE(R15)
+	XORL  R13, R13
 
 report:
 	MOVQ BX, M_STEP(R15)
@@ -190,16 +196,19 @@ report:
 	// Wait for word from Berth. Anything that is not exactly a command ends
 	// the child, as does a closed socket: nothing is left behind when Berth is
 	// killed. On the start FIFO recvfrom says ENOTSOCK: reports there are final.
+	// MSG_TRUNC makes the kernel tell the length of a message that it cut.
 	MOVL $SYS_recvfrom, AX
 	MOVQ H_SOCKET(R15), DI
 	LEAQ INBOX(R15), SI
 	MOVL $INBOX_LEN, DX
-	XORL R10, R10
+	MOVL $MSG_TRUNC, R10
 	XORL R8, R8
 	XORL R9, R9
 	SYSCALL
 	CMPQ AX, $24
 	JLT  die
+	CMPQ AX, $INBOX_LEN
+	JGT  die
 	MOVQ INBOX(R15), CX
 	MOVQ INBOX+8(R15), DX
 	CMPQ CX, $2
