@@ -58,7 +58,7 @@ func decode[T any](data []byte, object func(*decoder, *T)) (*T, []string, error)
 	d := &decoder{s: string(data)}
 	switch {
 	case len(data) > MaxSize:
-		return nil, nil, tooLarge()
+		return nil, nil, tooLarge("the text")
 	case strings.HasPrefix(d.s, byteOrderMark):
 		d.fail(0, "the text begins with a byte order mark, which JSON forbids")
 	case d.peek() != '{':
@@ -73,8 +73,8 @@ func decode[T any](data []byte, object func(*decoder, *T)) (*T, []string, error)
 	return v, unknown, nil
 }
 
-func tooLarge() error {
-	return fault.New("the file is larger than " + strconv.Itoa(MaxSize>>20) + " MiB")
+func tooLarge(what string) error {
+	return fault.New(what + " is larger than " + strconv.Itoa(MaxSize>>20) + " MiB")
 }
 
 // Load reads and decodes the config.json at path. It returns the bytes of the
@@ -124,7 +124,7 @@ func ReadFile(path string) ([]byte, error) {
 			return buf, nil
 		}
 		if buf = buf[:len(buf)+n]; len(buf) > MaxSize {
-			return nil, tooLarge()
+			return nil, tooLarge(path)
 		}
 	}
 }

@@ -35,6 +35,10 @@ func FuzzDecode(f *testing.F) {
 		if msg := agree(data, Decode); msg != "" {
 			t.Errorf("Decode: %s", msg)
 		}
+		if s, _, err := Decode(data); err == nil {
+			Validate(s)
+			Warnings(s)
+		}
 		if msg := agree(data, DecodeProcess); msg != "" {
 			t.Errorf("DecodeProcess: %s", msg)
 		}
