@@ -346,7 +346,8 @@ func TestKillOutrunsForks(t *testing.T) {
 	}
 }
 
-// A limit of 256 KiB must not be in the way of entering.
+// A cgroup with nothing in it takes a limit that no Go process would fit in; it
+// has to be in force before the first process enters.
 func TestSmallMemoryLimit(t *testing.T) {
 	f, top := real(t)
 	m := create(t, f, top, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(256 << 10))}})

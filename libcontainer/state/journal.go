@@ -106,7 +106,11 @@ func (j *Journal) Note(entries ...Entry) error {
 		return nil
 	}
 	if err := writeAll(j.fd, encodeEntries(entries)); err != nil {
-		return fault.Wrap("cannot write the journal in "+j.d.path, err)
+		err = fault.Wrap("cannot write the journal in "+j.d.path, err)
+		if merr := j.mend(); merr != nil { // a full filesystem takes half a line
+			return merr
+		}
+		return err
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func OpenProcess(pid int, startTime uint64) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	switch err {
 	case nil:
-	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // EINVAL, from 6.14 ENOENT: a thread has that id now
+	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // EINVAL, newer kernels ENOENT: a thread has that id now
 		return nil, ErrGone
 	default:
 		return nil, fault.Wrap("cannot open process "+strconv.Itoa(pid), err)

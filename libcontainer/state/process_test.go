@@ -1,0 +1,189 @@
+package state
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestProcess(t *testing.T) {
+	cmd, _ := begin(t, "sleep", Open(t.TempDir()), "x")
+	pid := cmd.Process.Pid
+	start, err := StartTime(pid)
+	if err != nil || start == 0 {
+		t.Fatal(start, err)
+	}
+	// A pid that was given to another process since has another start time.
+	for _, wrong := range [][2]uint64{{uint64(pid), start + 1}, {uint64(pid), 0}, {0, start}, {1 << 22, start}} {
+		if p, err := OpenProcess(int(wrong[0]), wrong[1]); err != ErrGone {
+			t.Errorf("%v: %v %v", wrong, p, err)
+		}
+	}
+	p, err := OpenProcess(pid, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if ended, err := p.Wait(0); !p.Alive() || ended || err != nil || p.PID() != pid {
+		t.Errorf("alive %v, ended %v, %v", p.Alive(), ended, err)
+	}
+	begun := time.Now()
+	if ended, err := p.Wait(20 * time.Millisecond); ended || err != nil || time.Since(begun) < 20*time.Millisecond {
+		t.Errorf("ended %v, %v after %v", ended, err, time.Since(begun))
+	}
+	if err := p.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if ended, err := p.Wait(-1); !ended || err != nil || p.Alive() {
+		t.Errorf("ended %v, %v", ended, err)
+	}
+	// Not reaped yet: a zombie has ended.
+	if text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err != nil || !strings.Contains(string(text), ") Z ") {
+		t.Fatalf("no zombie: %s %v", text, err)
+	}
+	if p, err := OpenProcess(pid, start); err != ErrGone {
+		t.Errorf("a zombie: %v %v", p, err)
+	}
+	cmd.Wait()
+	if err := p.Signal(unix.SIGTERM); err != ErrGone {
+		t.Errorf("a signal to the dead: %v", err)
+	}
+	if _, err := StartTime(pid); err != ErrGone {
+		t.Errorf("the start time of the dead: %v", err)
+	}
+	p.Close()
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	rest := " 1 1 1 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 200"
+	for text, want := range map[string]struct {
+		start    uint64
+		dead, ok bool
+	}{
+		"7 (sh) S" + rest:             {98765, false, true},
+		"7 (a) R 1 (b) Z" + rest:      {98765, true, true},
+		"7 (\n) X" + rest:             {98765, true, true},
+		"7 (sh) S 1 1":                {},
+		"":                            {},
+		"7 (sh)":                      {},
+		"7 (sh) S" + rest[:len(" 1")]: {},
+		"7 (s) S" + strings.Replace(rest, "98765", "x", 1): {},
+	} {
+		start, dead, ok := parseStat([]byte(text))
+		if ok != want.ok || ok && (start != want.start || dead != want.dead) {
+			t.Errorf("%q: %d %v %v", text, start, dead, ok)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	_, d := newDir(t)
+	d.creator = false
+	image := d.ImagePath()
+	sleeper, err := exec.LookPath("sleep")
+	if err == nil {
+		var data []byte
+		if data, err = os.ReadFile(sleeper); err == nil {
+			err = os.WriteFile(image, data, 0o700)
+		}
+	}
+	if err != nil {
+		t.Skip("no sleep program to copy: ", err)
+	}
+	run := func(path string) *Record {
+		t.Helper()
+		cmd := &exec.Cmd{Path: path, Args: []string{"sleep", "60"}}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		return &Record{PID: cmd.Process.Pid, StartTime: must(StartTime(cmd.Process.Pid))}
+	}
+	want := func(r *Record, st Status) {
+		t.Helper()
+		if got, err := d.Status(r); got != st || err != nil {
+			t.Errorf("%v %v, not %v", got, err, st)
+		}
+	}
+	interpreter, program := run(image), run(sleeper)
+	want(interpreter, Running) // a program that happens to be called so
+	if err := d.MakeFIFO(-1, -1); err != nil {
+		t.Fatal(err)
+	}
+	want(interpreter, Created)
+	want(program, Running) // start was killed before it removed the FIFO
+	if err := os.Remove(image); err != nil {
+		t.Fatal(err)
+	}
+	want(interpreter, Created)
+	unix.Kill(interpreter.PID, unix.SIGKILL)
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if st, _ := d.Status(interpreter); st == Stopped {
+			break
+		}
+	}
+	want(interpreter, Stopped)
+	want(&Record{}, Stopped)
+	want(&Record{PID: program.PID, StartTime: program.StartTime + 1}, Stopped)
+
+	// A memfd shows by its name.
+	fd, err := unix.MemfdCreate("berth", unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if err != nil {
+		t.Skip("no memfd that can be executed: ", err)
+	}
+	data, err := os.ReadFile(sleeper)
+	if err == nil {
+		err = writeAll(fd, data)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Executable memfds must not be open for writing.
+	ro, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	defer unix.Close(ro)
+	want(run("/proc/self/fd/"+strconv.Itoa(ro)), Created)
+	for st, word := range map[Status]string{Creating: "creating", Created: "created", Running: "running", Stopped: "stopped"} {
+		if st.String() != word {
+			t.Errorf("%s is not %s", st, word)
+		}
+	}
+}
+
+func TestStatusCreating(t *testing.T) {
+	s, d := newDir(t)
+	r := &Record{ID: "one", Creating: true}
+	for _, open := range []struct {
+		mode LockMode
+		want Status
+	}{{Unlocked, Creating}, {Shared, Stopped}, {Exclusive, Stopped}} {
+		if open.mode != Unlocked {
+			d.Unlock() // the create is over, without having finished
+		}
+		o, err := s.Get("one", open.mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st, err := o.Status(r); st != open.want || err != nil {
+			t.Errorf("%v: %v %v", open.mode, st, err)
+		}
+		o.Close()
+	}
+	if err := d.Lock(Exclusive); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := d.Status(r); st != Creating || err != nil {
+		t.Errorf("the creator itself: %v %v", st, err)
+	}
+}
