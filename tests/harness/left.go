@@ -1,0 +1,132 @@
+package harness
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// settle bounds the wait for what dies on its own after a command: a child that
+// reads the end of its socket, a cgroup whose last process is being reaped.
+const settle = 3 * time.Second
+
+// Left lists what a container left on the host: processes, cgroup directories,
+// files in the state root, mounts. Empty is how it should be.
+func (h *Host) Left(id string) []string {
+	h.t.Helper()
+	var left []string
+	for end := time.Now().Add(settle); ; time.Sleep(2 * time.Millisecond) {
+		left = left[:0]
+		left = append(left, orphans()...)
+		left = append(left, cgroupDirs(id)...)
+		left = append(left, files(filepath.Join(h.Root, id))...)
+		left = append(left, mounts(h.Root, id)...)
+		if len(left) == 0 || time.Now().After(end) {
+			return left
+		}
+	}
+}
+
+// NothingLeft fails the test when a container left anything.
+func (h *Host) NothingLeft(id string) {
+	h.t.Helper()
+	for _, l := range h.Left(id) {
+		h.t.Errorf("left by %s: %s", id, l)
+	}
+}
+
+// orphans reaps what has ended, and lists the children of this process that live:
+// as the subreaper it is the parent of every orphan. Tests that run commands in
+// parallel must not ask.
+func orphans() []string {
+	for {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			break
+		}
+	}
+	var left []string
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		b, _ := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		for pid := range strings.FieldsSeq(string(b)) {
+			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
+			left = append(left, "process "+pid+" "+strings.TrimSpace(string(comm)))
+		}
+	}
+	return left
+}
+
+// cgroupDirs lists the cgroup directories of that name in all hierarchies.
+func cgroupDirs(id string) []string {
+	var left []string
+	for _, h := range hierarchies() {
+		_ = filepath.WalkDir(h, func(p string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && d.Name() == id {
+				left = append(left, "cgroup "+p)
+			}
+			return nil
+		})
+	}
+	return left
+}
+
+// hierarchies are the cgroup mounts.
+func hierarchies() []string {
+	var all []string
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.SplitSeq(string(b), "\n") {
+		before, after, ok := strings.Cut(line, " - ")
+		f := strings.Fields(before)
+		if ok && len(f) > 4 && strings.HasPrefix(after, "cgroup") {
+			all = append(all, f[4])
+		}
+	}
+	return all
+}
+
+func files(dir string) []string {
+	var left []string
+	_ = filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			left = append(left, "file "+p)
+		}
+		return nil
+	})
+	return left
+}
+
+func mounts(root, id string) []string {
+	var left []string
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.SplitSeq(string(b), "\n") {
+		f := strings.Fields(line)
+		if len(f) > 4 && (strings.HasPrefix(f[4], root) || strings.HasPrefix(f[4], work) || strings.Contains(f[4], id)) {
+			left = append(left, "mount "+f[4])
+		}
+	}
+	return left
+}
+
+// Gone waits until a process is gone or a zombie.
+func Gone(pid int) bool {
+	for end := time.Now().Add(settle); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err != nil {
+			return true
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X") {
+			return true
+		}
+	}
+	return false
+}
