@@ -3,6 +3,7 @@ package state
 import (
 	"sort"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"berth/libcontainer/fault"
@@ -251,17 +252,48 @@ func (d *decoder) escape(out []byte, i int) ([]byte, int, bool) {
 	return out, i, false
 }
 
-// number returns the text of a whole number.
+// number returns the text of a number, as RFC 8259, section 6, has it.
 func (d *decoder) number() string {
 	if d.err != nil {
 		return ""
 	}
-	d.next()
+	c := d.next()
 	start := d.pos
-	for d.pos < len(d.buf) && (d.buf[d.pos] == '-' || '0' <= d.buf[d.pos] && d.buf[d.pos] <= '9') {
+	if c == '-' {
 		d.pos++
 	}
+	ok := d.digits()
+	if whole := d.buf[start:d.pos]; ok && len(whole) > 1 && (whole[0] == '0' || whole[0] == '-' && len(whole) > 2 && whole[1] == '0') {
+		ok = false // 007
+	}
+	if ok && d.take(".") {
+		ok = d.digits()
+	}
+	if ok && d.take("eE") {
+		d.take("+-")
+		ok = d.digits()
+	}
+	if !ok {
+		d.fail("no number")
+	}
 	return string(d.buf[start:d.pos])
+}
+
+// digits passes over decimal digits, and says whether there was one.
+func (d *decoder) digits() bool {
+	start := d.pos
+	for d.take("0123456789") {
+	}
+	return d.pos > start
+}
+
+// take passes over the next byte if it is one of set.
+func (d *decoder) take(set string) bool {
+	if d.pos < len(d.buf) && strings.IndexByte(set, d.buf[d.pos]) >= 0 {
+		d.pos++
+		return true
+	}
+	return false
 }
 
 func (d *decoder) int() int64 {
@@ -323,26 +355,11 @@ func (d *decoder) skip(depth int) {
 	case c == '"':
 		d.str()
 	case c == '-' || '0' <= c && c <= '9':
-		d.skipNumber()
+		d.number()
 	default:
 		if w := d.word(); w != "true" && w != "false" && w != "null" {
 			d.fail("no JSON value")
 		}
-	}
-}
-
-func (d *decoder) skipNumber() {
-	start := d.pos
-	for d.pos < len(d.buf) {
-		switch c := d.buf[d.pos]; {
-		case '0' <= c && c <= '9', c == '-', c == '+', c == '.', c == 'e', c == 'E':
-			d.pos++
-			continue
-		}
-		break
-	}
-	if _, err := strconv.ParseFloat(string(d.buf[start:d.pos]), 64); err != nil {
-		d.fail("no number")
 	}
 }
 

@@ -84,6 +84,17 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+// sleep starts a program that sleeps.
+func sleep(t *testing.T, path string) *Record {
+	t.Helper()
+	cmd := &exec.Cmd{Path: path, Args: []string{"sleep", "60"}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return &Record{PID: cmd.Process.Pid, StartTime: must(StartTime(cmd.Process.Pid))}
+}
+
 func TestStatus(t *testing.T) {
 	_, d := newDir(t)
 	d.creator = false
@@ -98,22 +109,13 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Skip("no sleep program to copy: ", err)
 	}
-	run := func(path string) *Record {
-		t.Helper()
-		cmd := &exec.Cmd{Path: path, Args: []string{"sleep", "60"}}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-		return &Record{PID: cmd.Process.Pid, StartTime: must(StartTime(cmd.Process.Pid))}
-	}
 	want := func(r *Record, st Status) {
 		t.Helper()
 		if got, err := d.Status(r); got != st || err != nil {
 			t.Errorf("%v %v, not %v", got, err, st)
 		}
 	}
-	interpreter, program := run(image), run(sleeper)
+	interpreter, program := sleep(t, image), sleep(t, sleeper)
 	want(interpreter, Running) // a program that happens to be called so
 	if err := d.MakeFIFO(-1, -1); err != nil {
 		t.Fatal(err)
@@ -133,8 +135,19 @@ func TestStatus(t *testing.T) {
 	want(interpreter, Stopped)
 	want(&Record{}, Stopped)
 	want(&Record{PID: program.PID, StartTime: program.StartTime + 1}, Stopped)
+}
 
-	// A memfd shows by its name.
+// A memfd shows by its name.
+func TestStatusOfMemfd(t *testing.T) {
+	_, d := newDir(t)
+	d.creator = false
+	if err := d.MakeFIFO(-1, -1); err != nil {
+		t.Fatal(err)
+	}
+	sleeper, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip("no sleep program to copy: ", err)
+	}
 	fd, err := unix.MemfdCreate("berth", unix.MFD_CLOEXEC|unix.MFD_EXEC)
 	if err != nil {
 		t.Skip("no memfd that can be executed: ", err)
@@ -153,7 +166,13 @@ func TestStatus(t *testing.T) {
 	}
 	unix.Close(fd)
 	defer unix.Close(ro)
-	want(run("/proc/self/fd/"+strconv.Itoa(ro)), Created)
+	r := sleep(t, "/proc/self/fd/"+strconv.Itoa(ro))
+	if st, err := d.Status(r); st != Created || err != nil {
+		t.Errorf("%v %v", st, err)
+	}
+}
+
+func TestStatusWords(t *testing.T) {
 	for st, word := range map[Status]string{Creating: "creating", Created: "created", Running: "running", Stopped: "stopped"} {
 		if st.String() != word {
 			t.Errorf("%s is not %s", st, word)

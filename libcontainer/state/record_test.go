@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
 
 var full = &Record{
@@ -68,13 +67,14 @@ func TestRecordForeign(t *testing.T) {
 		`{"version":1,"id":"\q"}`:          "a wrong escape",
 		"{\"version\":1,\"id\":\"a\nb\"}":  "a control character",
 		"{\"version\":1,\"id\":\"\\n\n\"}": "a control character",
-		`{"version":1,"pid":1.5}`:          "no ','",
-		`{"version":1,"pid":"1"}`:          "no whole number",
+		`{"version":1,"pid":1.5}`:          "no whole number",
+		`{"version":1,"pid":007}`:          "no number",
+		`{"version":1,"pid":"1"}`:          "no number",
 		`{"version":1,"startTime":-1}`:     "no whole number",
 		`{"version":1,"creating":1}`:       "neither true nor false",
 		`{"version":1,"created":"now"}`:    "created is no time",
 		`{"version":1,"x":nil}`:            "no JSON value",
-		`{"version":1,"x":1-2}`:            "no number",
+		`{"version":1,"x":1-2}`:            "no ','",
 		`{"version":1,}`:                   `no '"'`,
 		`{"version":1,"x":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + "}": "nested too deeply",
 	} {
@@ -99,8 +99,8 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if utf8.Valid(data) && !json.Valid(data) && !strings.Contains(string(data), "0") && !strings.Contains(string(data), "-") {
-			t.Errorf("taken, though no JSON: %q", data) // but for numbers such as 007
+		if !json.Valid(data) {
+			t.Errorf("taken, though no JSON: %q", data)
 		}
 		again, err := decodeRecord(encodeRecord(r))
 		if err != nil {
