@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"os"
+
+	"berth/libcontainer"
+	"berth/libcontainer/fault"
+)
+
+var (
+	optBundle        = option{name: "bundle", short: "b", usage: "the bundle is in `DIR` (default: the working directory)"}
+	optConsoleSocket = option{name: "console-socket", usage: "send the master of the terminal to the unix socket `PATH`"}
+	optPidFile       = option{name: "pid-file", usage: "write the pid of the container's first process to `FILE`"}
+	optNoPivot       = option{name: "no-pivot", kind: toggle, usage: "use no pivot_root, for a root file system on a ramdisk"}
+	optNoNewKeyring  = option{name: "no-new-keyring", kind: toggle, usage: "leave the process the caller's session keyring"}
+	optPreserveFDs   = option{name: "preserve-fds", kind: number, usage: "pass `N` descriptors beyond standard error on to the process"}
+)
+
+var createCommand = command{
+	name:  "create",
+	args:  "<container-id>",
+	usage: "create a container",
+	about: `Makes the container that a bundle describes, and stops short of running its
+process: that is for "berth start". The id must not be in use.`,
+	options: []*option{&optBundle, &optConsoleSocket, &optPidFile, &optNoPivot, &optNoNewKeyring, &optPreserveFDs},
+	least:   1, most: 1,
+	run: func(c *call) (int, error) {
+		rt, err := c.runtime()
+		if err != nil {
+			return 1, err
+		}
+		opt, err := c.createOptions(rt)
+		if err == nil {
+			err = rt.Create(c.args[0], &opt)
+		}
+		if err != nil {
+			return 1, prefix("create", err)
+		}
+		return 0, nil
+	},
+}
+
+// createOptions are what create and run have in common.
+func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptions, error) {
+	opt := libcontainer.CreateOptions{
+		Bundle:        c.text(&optBundle),
+		ConsoleSocket: c.text(&optConsoleSocket),
+		PidFile:       c.text(&optPidFile),
+		NoPivot:       c.on(&optNoPivot),
+		NoNewKeyring:  c.on(&optNoNewKeyring),
+		PreserveFDs:   c.number(&optPreserveFDs),
+	}
+	if opt.PreserveFDs < 0 {
+		return opt, fault.New("invalid value for --preserve-fds: must not be negative")
+	}
+	return opt, c.makeRoot(rt)
+}
+
+// makeRoot makes the state directory of an ordinary user. What lies in
+// $XDG_RUNTIME_DIR may be cleaned away after six hours without access, unless it
+// has the sticky bit (XDG Base Directory Specification).
+func (c *call) makeRoot(rt *libcontainer.Runtime) error {
+	if _, ok := c.given(&optRoot); ok || rt.Root == systemRoot {
+		return nil
+	}
+	err := os.Mkdir(rt.Root, 0o700|os.ModeSticky)
+	if err != nil && !os.IsExist(err) {
+		return fault.Wrap("cannot make the directory for the state of containers", err)
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package cli
+
+import "berth/libcontainer"
+
+var (
+	optDetach      = option{name: "detach", short: "d", kind: toggle, usage: "return when the process runs"}
+	optKeep        = option{name: "keep", kind: toggle, usage: "do not delete the container when it has ended"}
+	optNoSubreaper = option{name: "no-subreaper", kind: toggle, usage: "let orphans of the container go to init"}
+)
+
+var runCommand = command{
+	name:  "run",
+	args:  "<container-id>",
+	usage: "create and run a container",
+	about: `Makes the container that a bundle describes, runs its process in the foreground
+and deletes the container when that has ended. The exit status is that of the
+process, or 128 and the number of the signal that ended it.`,
+	options: []*option{
+		&optBundle, &optConsoleSocket, &optDetach, &optKeep, &optPidFile, &optNoSubreaper,
+		&optNoPivot, &optNoNewKeyring, &optPreserveFDs,
+	},
+	least: 1, most: 1,
+	run: func(c *call) (int, error) {
+		rt, err := c.runtime()
+		if err != nil {
+			return 1, err
+		}
+		opt := libcontainer.RunOptions{
+			Detach:      c.on(&optDetach),
+			Keep:        c.on(&optKeep),
+			NoSubreaper: c.on(&optNoSubreaper),
+		}
+		status := 1
+		if opt.CreateOptions, err = c.createOptions(rt); err == nil {
+			status, err = rt.Run(c.args[0], &opt)
+		}
+		if err != nil {
+			return 1, prefix("run", err)
+		}
+		return status, nil
+	},
+}
