@@ -46,7 +46,12 @@ type Machine struct {
 	first  int // pid of the relay, not yet reaped; 0 when there is none
 	mended map[*Mend]bool
 	at     int // step of the barrier that the child waits at
+	passed Barrier
 }
+
+// emulator, when set, is the command that runs images on this machine: the
+// tests of the interpreters for other machines set it to qemu-user.
+var emulator []string
 
 // imageFD is the lowest number for the image's descriptor in the child-to-be:
 // above all that the child inherits, whose dup2 would close it, and below 64,
@@ -91,14 +96,23 @@ func (m *Machine) spawn(image int, files []int, sock, cgroup int) error {
 		fds[i] = uintptr(fd) // -1 is what ForkExec closes
 	}
 	fds[m.prog.Socket] = uintptr(sock)
+	name, argv, pidfd := "/proc/self/fd/"+strconv.Itoa(high), []string{"berth-init"}, &m.PidFD
+	if emulator != nil {
+		// The emulator opens the image after its own execve, and knows no CLONE_PIDFD.
+		for len(fds) < high {
+			fds = append(fds, ^uintptr(0))
+		}
+		fds = append(fds, uintptr(high))
+		name, argv, pidfd = emulator[0], append(emulator[:len(emulator):len(emulator)], name), nil
+	}
 	// PDEATHSIG is about the thread that forks; the first steps of a program set
 	// it, so that thread must live as long as Berth does.
 	runtime.LockOSThread()
-	m.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(high), []string{"berth-init"}, &syscall.ProcAttr{
+	m.Pid, err = syscall.ForkExec(name, argv, &syscall.ProcAttr{
 		Files: fds,
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  m.prog.CloneFlags,
-			PidFD:       &m.PidFD,
+			PidFD:       pidfd,
 			UseCgroupFD: cgroup >= 0,
 			CgroupFD:    cgroup,
 		},
@@ -108,7 +122,11 @@ func (m *Machine) spawn(image int, files []int, sock, cgroup int) error {
 		m.Pid = 0
 		return &fault.Error{Msg: "cannot start the container's init", Call: "clone, execve", Err: err, Hint: spawnHint(err)}
 	}
-	return nil
+	if pidfd == nil {
+		// The child is not reaped yet, so its pid is its own.
+		m.PidFD, err = unix.PidfdOpen(m.Pid, 0)
+	}
+	return err
 }
 
 func spawnHint(err error) string {
@@ -139,8 +157,8 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			}
 			return m.died()
 		}
-		if msg.pid != m.Pid && !(msg.kind == msgBarrier && Barrier(msg.value) == BarrierBorn) && m.first == 0 {
-			return badMessage("another process sent it")
+		if err := m.credible(&msg); err != nil {
+			return err
 		}
 		switch msg.kind {
 		case msgTrace:
@@ -153,7 +171,7 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			}
 		case msgBarrier:
 			b := Barrier(msg.value)
-			m.at = msg.step
+			m.at, m.passed = msg.step, b
 			if b == BarrierBorn {
 				if err := m.adopt(msg.pid); err != nil {
 					return err
@@ -173,6 +191,30 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			return badMessage("nothing was being mended")
 		}
 	}
+}
+
+// credible checks what a message claims against the program. Only between the
+// relay's clone and BarrierBorn, where adopt checks it, may another process than
+// the one that is known speak.
+func (m *Machine) credible(msg *message) error {
+	b := Barrier(msg.value)
+	barrier := msg.kind == msgBarrier
+	if msg.pid != m.Pid && (m.first == 0 || barrier && b != BarrierBorn) {
+		return badMessage("another process sent it")
+	}
+	if msg.kind == msgTrap && msg.errno() == 0 {
+		return badMessage("it traps without an errno")
+	}
+	if !barrier {
+		return nil
+	}
+	if st := &m.prog.Steps[msg.step]; st.Call != CallBarrier || st.Args[0].n != msg.value {
+		return badMessage("no such barrier is at that step")
+	}
+	if b <= m.passed {
+		return badMessage("it has passed that barrier before")
+	}
+	return nil
 }
 
 // Release lets the child go on from the barrier that it waits at.

@@ -166,6 +166,9 @@ var scratch = &Data{Size: inboxLen - scratchOff, Text: "buffer", addr: dataBase 
 func mendMessage(st *Step) ([]byte, error) {
 	const head = cmdLen + stepSize
 	l := &layout{placed: make(map[*Data]bool), next: dataBase + inboxOff + head, mend: true}
+	if st.Result != nil && st.Result.addr == 0 {
+		return nil, fault.New("a mend uses a slot that its program has not")
+	}
 	for _, a := range st.Args {
 		if a.slot != nil && a.slot.addr == 0 {
 			return nil, fault.New("a mend uses a slot that its program has not")
