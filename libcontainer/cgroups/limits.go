@@ -115,6 +115,7 @@ func (l *limits) memory(r *specs.LinuxResources) error {
 }
 
 func (l *limits) memoryWarnings(m *specs.LinuxMemory) {
+	//lint:ignore SA1019 engines still send it, and its user should know that it has no effect
 	if value(m.Kernel) != 0 {
 		l.warnings = append(l.warnings, "linux.resources.memory.kernel is ignored: the kernel dropped this limit")
 	}

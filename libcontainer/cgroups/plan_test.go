@@ -113,7 +113,9 @@ func TestPathRules(t *testing.T) {
 var everything = &specs.LinuxResources{
 	Memory: &specs.LinuxMemory{
 		Limit: ptr(int64(1 << 20)), Swap: ptr(int64(2 << 20)), Reservation: ptr(int64(4096)),
-		Swappiness: ptr(uint64(10)), DisableOOMKiller: ptr(true), Kernel: ptr(int64(5)), KernelTCP: ptr(int64(5)),
+		Swappiness: ptr(uint64(10)), DisableOOMKiller: ptr(true), KernelTCP: ptr(int64(5)),
+		//lint:ignore SA1019 engines still send it
+		Kernel:       ptr(int64(5)),
 		UseHierarchy: ptr(false),
 	},
 	CPU: &specs.LinuxCPU{
@@ -190,7 +192,7 @@ func TestLeaveAlone(t *testing.T) {
 	for name, r := range map[string]*specs.LinuxResources{
 		"nothing": nil,
 		"zeros, as engines send them": {
-			Memory: &specs.LinuxMemory{Limit: ptr(int64(0)), Swap: ptr(int64(0)), Reservation: ptr(int64(0)), Kernel: ptr(int64(0))},
+			Memory: &specs.LinuxMemory{Limit: ptr(int64(0)), Swap: ptr(int64(0)), Reservation: ptr(int64(0))},
 			CPU:    &specs.LinuxCPU{Shares: ptr(uint64(0)), Quota: ptr(int64(0)), Period: ptr(uint64(0))},
 			Pids:   &specs.LinuxPids{}, BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(0))},
 		},
@@ -322,11 +324,13 @@ func TestDeviceRules(t *testing.T) {
 		{"privileged", []specs.LinuxDeviceCgroup{allowAll}, []string{"allow a"}},
 		{"the last word counts", []specs.LinuxDeviceCgroup{allowAll, rule(true, "c", 9, 9, "r"), denyAll}, plus("deny a")},
 		{
-			"allowed one by one", []specs.LinuxDeviceCgroup{denyAll, rule(true, "c", 10, 229, "rwm"), rule(true, "b", 8, -1, "r")},
+			"allowed one by one",
+			[]specs.LinuxDeviceCgroup{denyAll, rule(true, "c", 10, 229, "rwm"), rule(true, "b", 8, -1, "r")},
 			plus("deny a", "allow c 10:229 rwm", "allow b 8:* r"),
 		},
 		{
-			"accesses of a device add up", []specs.LinuxDeviceCgroup{rule(true, "c", 9, 1, "r"), rule(true, "c", 9, 1, "w")},
+			"accesses of a device add up",
+			[]specs.LinuxDeviceCgroup{rule(true, "c", 9, 1, "r"), rule(true, "c", 9, 1, "w")},
 			plus("deny a", "allow c 9:1 rw"),
 		},
 		{
@@ -335,14 +339,16 @@ func TestDeviceRules(t *testing.T) {
 			plus("deny a", "allow c 9:1 r", "allow c 8:1 rwm"),
 		},
 		{
-			"all types in one access is not all", []specs.LinuxDeviceCgroup{rule(true, "a", -1, -1, "r")},
+			"all types in one access is not all",
+			[]specs.LinuxDeviceCgroup{rule(true, "a", -1, -1, "r")},
 			[]string{
 				"deny a", "allow c *:* rm", "allow b *:* rm", "allow c 1:3 rwm", "allow c 1:5 rwm", "allow c 1:7 rwm",
 				"allow c 1:8 rwm", "allow c 1:9 rwm", "allow c 5:0 rwm", "allow c 5:2 rwm", "allow c 136:* rwm", "allow c 10:200 rwm",
 			},
 		},
 		{
-			"privileged but for one disk; the defaults stay", []specs.LinuxDeviceCgroup{allowAll, rule(false, "b", 8, 0, "rwm"), rule(false, "c", 1, 3, "rwm")},
+			"privileged but for one disk; the defaults stay",
+			[]specs.LinuxDeviceCgroup{allowAll, rule(false, "b", 8, 0, "rwm"), rule(false, "c", 1, 3, "rwm")},
 			[]string{"allow a", "deny b 8:0 rw"},
 		},
 	} {

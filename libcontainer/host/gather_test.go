@@ -92,10 +92,10 @@ func TestCheckKernel(t *testing.T) {
 
 func TestInUserNS(t *testing.T) {
 	for text, want := range map[string]bool{
-		"         0          0 4294967295\n":                                    false,
-		"":                                                                      false,
-		"         0       1000          1\n":                                    true,
-		"         0          0      65536\n":                                    true,
+		"         0          0 4294967295\n": false,
+		"":                                   false,
+		"         0       1000          1\n": true,
+		"         0          0      65536\n": true,
 		"         0       1000          1\n         1     100000      65536\n": true,
 		"         0          0          1\n         1          1 4294967294\n": true,
 	} {

@@ -27,7 +27,8 @@ func TestJournalUndo(t *testing.T) {
 	j := open(t, d)
 	entries := []Entry{
 		CgroupEntry("/c/parent", false), CgroupEntry("/c/parent/leaf", true), FileEntry("/tmp/a\n\"b\"\t\\"),
-		ProcessEntry(12, 1<<63), {Kind: "unit", Args: []string{}},
+		ProcessEntry(12, 1<<63),
+		{Kind: "unit", Args: []string{}},
 	}
 	if err := j.Note(entries[0], entries[1]); err != nil {
 		t.Fatal(err)
