@@ -2,11 +2,11 @@ package compile
 
 import (
 	"sort"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/program"
+	"berth/spec"
 )
 
 // procfs makes a procfs of the child's own, detached: nobody can have mounted
@@ -55,28 +55,10 @@ func (c *compiler) sysctls() {
 	for _, k := range keys {
 		c.at(`linux.sysctl["` + k + `"]`)
 		c.procfs("to set kernel parameters")
-		fd := c.openProc("sys/"+sysctlFile(k), "open the parameter "+k)
+		fd := c.openProc("sys/"+spec.SysctlPath(k), "open the parameter "+k)
 		c.writeFD(fd, m[k], "set "+k+" to "+m[k])
 		c.Do(program.CallClose, "close it", program.From(fd))
 	}
-}
-
-// sysctlFile turns a key into a path. Separators are dots or slashes; with
-// slashes first, dots belong to names: net/ipv4/conf/eth0.100/rp_filter (sysctl.d(5)).
-func sysctlFile(key string) string {
-	i := strings.IndexAny(key, "./")
-	if i >= 0 && key[i] == '/' {
-		return key
-	}
-	return strings.Map(func(r rune) rune {
-		switch r {
-		case '.':
-			return '/'
-		case '/':
-			return '.'
-		}
-		return r
-	}, key)
 }
 
 // names sets host and domain name.
