@@ -122,7 +122,7 @@ func unsupported(s *specs.Spec) error {
 		}
 	}
 	if h := s.Hooks; h != nil {
-		//nolint:staticcheck // prestart is deprecated, and what Docker uses.
+		//lint:ignore SA1019 prestart is deprecated, and what Docker uses.
 		if len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0 {
 			no("hooks")
 		}

@@ -148,6 +148,9 @@ func (c *creation) record1() error {
 		PrivatePID:   hasNamespace(s, "pid"),
 		Creating:     true,
 		HasProcess:   s.Process != nil,
+		NoPivot:      c.opt.NoPivot,
+		NoNewKeyring: c.opt.NoNewKeyring,
+		PreserveFDs:  c.opt.PreserveFDs,
 	}
 	if err := c.dir.WriteRecord(c.record); err != nil {
 		return err

@@ -89,5 +89,6 @@ func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, e
 		return nil, err
 	}
 	b := &Bundle{Path: rec.Bundle, Rootfs: rec.Rootfs, Spec: s, Raw: raw}
-	return r.Plan(rec.ID, b, f, &CreateOptions{}, true)
+	o := &CreateOptions{NoPivot: rec.NoPivot, NoNewKeyring: rec.NoNewKeyring, PreserveFDs: rec.PreserveFDs}
+	return r.Plan(rec.ID, b, f, o, true)
 }

@@ -236,7 +236,7 @@ func (c *compiler) hookBarriers() {
 		return
 	}
 	c.at("hooks")
-	//nolint:staticcheck // prestart is deprecated, and what Docker uses.
+	//lint:ignore SA1019 prestart is deprecated, and what Docker uses.
 	if len(h.Prestart)+len(h.CreateRuntime) > 0 {
 		c.Barrier(program.BarrierRuntimeHooks, "let the runtime run the prestart and createRuntime hooks")
 	}

@@ -16,7 +16,6 @@ type node struct {
 	mode         uint32 // with S_IF*
 	major, minor uint32
 	uid, gid     uint32
-	json         string
 }
 
 // defaultNodes are supplied always (runtime-spec config-linux.md, Default Devices).

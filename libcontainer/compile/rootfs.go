@@ -150,12 +150,6 @@ func (c *compiler) inRoot(p string, flags uint64, why string) program.StepRef {
 	return c.Do(program.CallOpenat2, why, program.From(c.root), program.Path(p), program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT)), program.Int(24))
 }
 
-// inRootStrict also refuses symlinks, for what must be exactly there.
-func (c *compiler) inRootStrict(p string, flags uint64, why string) program.StepRef {
-	return c.Do(program.CallOpenat2, why, program.From(c.root), program.Path(p),
-		program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)), program.Int(24))
-}
-
 func openHow(flags, resolve uint64) *program.Data {
 	return program.OpenHow(flags|unix.O_CLOEXEC, resolve)
 }

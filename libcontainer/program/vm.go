@@ -4,6 +4,8 @@ import "unsafe"
 
 // vm is the interpreter. It is never called: its bytes are copied into images.
 // The contract that its siblings for other machines share is in docs/vm.md.
+//
+//lint:ignore U1000 vmAddr refers to it, in assembler.
 func vm()
 
 // vmAddr returns the address of vm's first instruction. It goes through

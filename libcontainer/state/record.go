@@ -39,6 +39,10 @@ type Record struct {
 	Creating bool
 	// HasProcess is true when config.json has a process, so that start can work.
 	HasProcess bool
+	// NoPivot, NoNewKeyring and PreserveFDs are what create was asked for beside
+	// config.json: with them the container's program can be compiled again.
+	NoPivot, NoNewKeyring bool
+	PreserveFDs           int
 }
 
 // WriteRecord replaces the record.
@@ -83,6 +87,9 @@ func encodeRecord(r *Record) []byte {
 	e.key("privatePid").bool(r.PrivatePID)
 	e.key("creating").bool(r.Creating)
 	e.key("hasProcess").bool(r.HasProcess)
+	e.key("noPivot").bool(r.NoPivot)
+	e.key("noNewKeyring").bool(r.NoNewKeyring)
+	e.key("preserveFDs").int(int64(r.PreserveFDs))
 	e.close('}')
 	return append(e.buf, '\n')
 }
@@ -156,6 +163,12 @@ func (d *decoder) field(r *Record, key string) {
 		r.Creating = d.bool()
 	case "hasProcess":
 		r.HasProcess = d.bool()
+	case "noPivot":
+		r.NoPivot = d.bool()
+	case "noNewKeyring":
+		r.NoNewKeyring = d.bool()
+	case "preserveFDs":
+		r.PreserveFDs = int(d.int())
 	default:
 		d.skip(0)
 	}
