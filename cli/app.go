@@ -42,13 +42,13 @@ func reorder(argv []string) []string {
 	if !ok || len(rest) == 0 {
 		return argv
 	}
-	cmd := findCommand(commands, rest[0])
-	if cmd == nil || cmd.foreign || cmd.run == nil {
+	cmd, tail := descend(rest)
+	if cmd == nil || cmd.foreign {
 		return argv
 	}
-	flags, args, ok := split(cmd.options, rest[1:], false)
+	flags, args, ok := split(cmd.options, tail, false)
 	out := append([]string{argv[0]}, head...)
-	out = append(append(out, rest[0]), flags...)
+	out = append(append(out, rest[:len(rest)-len(tail)]...), flags...)
 	if !ok {
 		// An option lacks its value and must find nothing behind it.
 		return out

@@ -76,7 +76,7 @@ func (j *jsonWriter) end() []byte {
 	return append(j.buf, '\n')
 }
 
-const hex = "0123456789abcdef"
+const hexDigits = "0123456789abcdef"
 
 // str writes a string. What would mean something in HTML is escaped, as in
 // runc's output, which is encoding/json's.
@@ -91,7 +91,7 @@ func (j *jsonWriter) str(s string) {
 				b = append(b, `\ufffd`...)
 			case r == '\u2028' || r == '\u2029': // line ends to JavaScript
 				b = append(b, `\u202`...)
-				b = append(b, hex[r&0xf])
+				b = append(b, hexDigits[r&0xf])
 			default:
 				b = append(b, s[i:i+n]...)
 			}
@@ -114,11 +114,11 @@ func (j *jsonWriter) str(s string) {
 			b = append(b, '\\', 't')
 		case '<', '>', '&':
 			b = append(b, `\u00`...)
-			b = append(b, hex[c>>4], hex[c&0xf])
+			b = append(b, hexDigits[c>>4], hexDigits[c&0xf])
 		default:
 			if c < ' ' {
 				b = append(b, `\u00`...)
-				b = append(b, hex[c>>4], hex[c&0xf])
+				b = append(b, hexDigits[c>>4], hexDigits[c&0xf])
 				continue
 			}
 			b = append(b, c)

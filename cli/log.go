@@ -60,6 +60,9 @@ func (l *logger) record(level logs.Level, msg string, fields ...logs.Field) {
 	l.write(l.format(level, msg, fields))
 }
 
+// warn is for what the command line itself has to warn about.
+func (l *logger) warn(msg string) { l.record(logs.Warning, msg) }
+
 // failed reports the error that ends the command.
 func (l *logger) failed(err error) {
 	msg := err.Error()

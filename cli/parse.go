@@ -66,15 +66,31 @@ func parse(argv []string) *call {
 	if len(rest) == 0 {
 		return nil
 	}
-	c.cmd = findCommand(commands, rest[0])
-	if c.cmd == nil || c.cmd.run == nil {
+	if c.cmd, rest = descend(rest); c.cmd == nil {
 		return nil
 	}
-	head, c.args, ok = split(c.cmd.options, rest[1:], c.cmd.foreign)
+	head, c.args, ok = split(c.cmd.options, rest, c.cmd.foreign)
 	if !ok || !c.options(c.cmd.options, head) || !c.cmd.takes(len(c.args)) {
 		return nil
 	}
 	return c
+}
+
+// descend finds the command that a command line begins with, such as `bundle
+// create`, and what follows it; nil where there is none that can be run.
+func descend(argv []string) (*command, []string) {
+	list := commands
+	for i, name := range argv {
+		cmd := findCommand(list, name)
+		switch {
+		case cmd == nil:
+			return nil, nil
+		case cmd.run != nil:
+			return cmd, argv[i+1:]
+		}
+		list = cmd.children
+	}
+	return nil, nil
 }
 
 // takes says whether n arguments are a right number of them.

@@ -57,13 +57,17 @@ var globals = []*option{&optDebug, &optLog, &optLogFormat, &optRoot, &optSystemd
 // commands are all commands in the order of help. No run function may lead back
 // here, or Go could not lay the table out when it compiles it.
 var commands = []*command{
+	&bundleCommand,
 	&createCommand,
 	&deleteCommand,
+	&explainCommand,
 	&killCommand,
 	&listCommand,
 	&runCommand,
+	&specCommand,
 	&startCommand,
 	&stateCommand,
+	&tryCommand,
 	&versionCommand,
 }
 

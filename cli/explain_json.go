@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer"
+	"berth/libcontainer/fault"
+	"berth/libcontainer/program"
+)
+
+// The JSON of `explain --json`. The names are stable: fields may be added, none
+// changes its meaning.
+type (
+	explainDoc struct {
+		ID     string `json:"id"`
+		Bundle string `json:"bundle"`
+		Rootfs string `json:"rootfs"`
+		// Host is what of this host the plan depends on.
+		Host explainHost `json:"host"`
+		// Warnings are sentences about what is asked for and will not be had.
+		Warnings []string `json:"warnings"`
+		// Actions are what the runtime does before the child is born.
+		Actions []explainAction `json:"actions"`
+		// Namespaces are those that the child is born into.
+		Namespaces []string `json:"namespaces"`
+		// Steps is the child's program.
+		Steps []explainStep `json:"steps"`
+	}
+	explainHost struct {
+		Kernel        string `json:"kernel"`
+		EUID          int    `json:"euid"`
+		EGID          int    `json:"egid"`
+		UserNamespace bool   `json:"userNamespace"`
+		Cgroup        string `json:"cgroup"` // none, legacy, hybrid, unified
+		AppArmor      bool   `json:"apparmor"`
+		SELinux       bool   `json:"selinux"`
+		Seccomp       bool   `json:"seccomp"`
+		MemfdExec     bool   `json:"memfdExec"`
+	}
+	explainAction struct {
+		Number int    `json:"number"`
+		Kind   string `json:"kind"` // mkdir, write, inherit
+		File   string `json:"file"`
+		// Else is the file that is written where the kernel has no File.
+		Else  string `json:"else,omitempty"`
+		Value string `json:"value,omitempty"`
+		Why   string `json:"why"`
+		// Path is the property in config.json that asked for it.
+		Path string `json:"path,omitempty"`
+		// Optional actions do not fail for a file that the kernel lacks.
+		Optional bool `json:"optional,omitempty"`
+	}
+	explainStep struct {
+		Number int    `json:"number,omitempty"` // a mend's steps have none
+		Phase  string `json:"phase,omitempty"`
+		Why    string `json:"why"`
+		Call   string `json:"call"`
+		Path   string `json:"path,omitempty"`
+		// Barrier is its name where the child waits for the runtime.
+		Barrier  string            `json:"barrier,omitempty"`
+		Harmless []explainHarmless `json:"harmless,omitempty"`
+		Mends    []explainMend     `json:"mends,omitempty"`
+	}
+	// explainHarmless is an errno that is no failure, and the number of the step
+	// that then comes next.
+	explainHarmless struct {
+		Errno string `json:"errno"`
+		Next  int    `json:"next"`
+	}
+	explainMend struct {
+		On    []string      `json:"on"` // errnos
+		Why   string        `json:"why"`
+		Then  string        `json:"then"` // retry, next
+		Host  string        `json:"host,omitempty"`
+		Steps []explainStep `json:"steps,omitempty"`
+	}
+)
+
+func explainJSON(plan *libcontainer.Plan) ([]byte, error) {
+	f := plan.Facts
+	doc := explainDoc{
+		ID: plan.ID, Bundle: plan.Bundle.Path, Rootfs: plan.Bundle.Rootfs,
+		Host: explainHost{
+			Kernel: kernelName(plan), EUID: f.EUID, EGID: f.EGID, UserNamespace: f.UserNS, Cgroup: f.Cgroup.Mode.String(),
+			AppArmor: f.AppArmor, SELinux: f.SELinux, Seccomp: f.Seccomp, MemfdExec: f.MemfdExec,
+		},
+		Warnings:   planWarnings(plan),
+		Actions:    []explainAction{},
+		Namespaces: namespaceNames(plan.Program.CloneFlags),
+	}
+	if plan.Cgroups != nil {
+		for i, a := range plan.Cgroups.Plan() {
+			doc.Actions = append(doc.Actions, explainAction{
+				Number: i + 1, Kind: a.Kind.String(), File: a.Path, Else: a.Else, Value: a.Data,
+				Why: a.Why, Path: a.JSON, Optional: a.Optional,
+			})
+		}
+	}
+	doc.Steps = explainSteps(plan.Program.Steps, true)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(&doc); err != nil {
+		return nil, fault.Wrap("cannot print the plan as JSON", err)
+	}
+	return b.Bytes(), nil
+}
+
+func explainSteps(steps []program.Step, numbered bool) []explainStep {
+	out := make([]explainStep, len(steps))
+	for i := range steps {
+		st := &steps[i]
+		s := explainStep{Why: st.Why, Call: st.Text(), Path: st.Path}
+		if numbered {
+			s.Number, s.Phase = i+1, st.Phase.String()
+		}
+		if st.Call == program.CallBarrier {
+			s.Barrier = program.Barrier(st.Args[0].Number()).String()
+		}
+		for _, h := range st.Harmless {
+			s.Harmless = append(s.Harmless, explainHarmless{unix.ErrnoName(h.Errno), i + 2 + h.Skip})
+		}
+		for _, m := range st.Mends {
+			e := explainMend{On: errnoNames(m.On), Why: m.Why, Then: "retry", Host: m.Host}
+			if m.Then == program.Next {
+				e.Then = "next"
+			}
+			if len(m.Steps) > 0 {
+				e.Steps = explainSteps(m.Steps, false)
+			}
+			s.Mends = append(s.Mends, e)
+		}
+		out[i] = s
+	}
+	return out
+}
+
+func errnoNames(list []unix.Errno) []string {
+	names := make([]string, len(list))
+	for i, no := range list {
+		names[i] = unix.ErrnoName(no)
+	}
+	return names
+}
+
+func kernelName(plan *libcontainer.Plan) string {
+	k := plan.Facts.Kernel
+	return strconv.Itoa(k.Major) + "." + strconv.Itoa(k.Minor)
+}
+
+func planWarnings(plan *libcontainer.Plan) []string {
+	all := []string{}
+	for _, w := range plan.Program.Warnings {
+		all = append(all, w.Error())
+	}
+	if plan.Cgroups != nil {
+		all = append(all, plan.Cgroups.Warnings()...)
+	}
+	return all
+}
