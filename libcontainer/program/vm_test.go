@@ -142,7 +142,7 @@ func TestSlots(t *testing.T) {
 	inside := &Slot{Name: "inside", Home: home, Off: 8, Inherited: -1}
 	plain := b.Slot("plain")
 
-	b.Set(plain, Uint(0x3837363534333231), "set")              // 0
+	b.Set(plain, Uint(0x3837363534333231), "set")                 // 0
 	b.Do(CallWrite, "show", From(inherited), Addr(plain), Int(8)) // "12345678"
 	b.Set(inside, From(plain), "copy")
 	b.Do(CallWrite, "show the home", From(inherited), Ptr(home), Int(24))
@@ -275,11 +275,8 @@ func TestExpect(t *testing.T) {
 	} {
 		for _, negate := range []bool{false, true} {
 			b := &Builder{}
-			s := b.Slot("value")
-			b.Set(s, Uint(c.value>>1), "set half")
-			// An all-ones value would be an errno to set; read it from memory.
-			s.Home = Struct(le.AppendUint64(nil, c.value), "memory")
-			b.steps = nil
+			// From memory: an all-ones value would be an errno to set.
+			s := &Slot{Name: "value", Home: Struct(le.AppendUint64(nil, c.value), "memory"), Inherited: -1}
 			f := b.Expect
 			if negate {
 				f = b.ExpectNot
