@@ -33,6 +33,11 @@ func Main(m *testing.M) {
 		panic(err)
 	}
 	work = dir
+	// Containers with a user namespace, and tests that run as an ordinary user,
+	// must be able to walk to their bundles.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		panic(err)
+	}
 	// Orphans of containers come to this process: a leak is then a child here.
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	code := m.Run()
@@ -222,7 +227,8 @@ func (h *Host) State(id string) specs.State {
 
 // Applets are the programs of the test image, all of them busybox.
 var applets = strings.Fields("sh ls ps cat mount umount id true false sleep env hostname pwd stat readlink echo " +
-	"grep head kill test touch mkdir rm wc dd nc wget ip ifconfig tty stty dmesg date seq find sort tr cut")
+	"grep head kill test touch mkdir rm wc dd nc wget ip ifconfig tty stty dmesg date seq find sort tr cut " +
+	"awk sed uname setsid mkfifo mknod chmod chown ln usleep printf od")
 
 // buildRootfs makes the root file system that bundles are copied from.
 func buildRootfs() (string, error) {

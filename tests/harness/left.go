@@ -109,7 +109,7 @@ func mounts(root, id string) []string {
 	b, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.SplitSeq(string(b), "\n") {
 		f := strings.Fields(line)
-		if len(f) > 4 && (strings.HasPrefix(f[4], root) || strings.HasPrefix(f[4], work) || strings.Contains(f[4], id)) {
+		if len(f) > 4 && (strings.HasPrefix(f[4], root) || strings.HasPrefix(f[4], work) || strings.Contains(f[4]+"/", "/"+id+"/")) {
 			left = append(left, "mount "+f[4])
 		}
 	}
