@@ -13,8 +13,8 @@ func (r *Runtime) stopAt() int {
 }
 
 // traceOrKill is what hears of each step that was run: the log in a debug run,
-// and the injected kill, which comes when the step before the chosen one has
-// been run, so that the chosen one is under way.
+// and the injected kill, which comes when the chosen step is reported while the
+// child goes on.
 func (r *Runtime) traceOrKill(p *program.Program) func(program.Traced) {
 	log := r.traced(p)
 	at := r.stopAt()

@@ -110,10 +110,10 @@ func readReports(fifo string) ([]byte, error) {
 // judge reads the reports. To name a step it compiles the container's program
 // again, from the copy of its config: only a failure costs that.
 func (r *Runtime) judge(d *state.Dir, rec *state.Record, reports []byte) error {
-	if len(reports) == 0 {
+	if len(reports) == 0 && !r.Debug {
 		return nil
 	}
-	if len(reports) < program.ReportLen {
+	if n := len(reports); n > 0 && n < program.ReportLen {
 		return fault.New("the container's init died before it took the word to start")
 	}
 	p, perr := r.recompile(d, rec)
@@ -133,6 +133,10 @@ func (r *Runtime) judge(d *state.Dir, rec *state.Record, reports []byte) error {
 		case trace != nil && rep.Step < len(p.Steps):
 			trace(rep.Traced)
 		}
+	}
+	if trace != nil {
+		// execve did not come back.
+		trace(program.Traced{Step: len(p.Steps) - 1})
 	}
 	return nil
 }

@@ -267,8 +267,7 @@ func (c *compiler) start() {
 	if c.gate >= 0 {
 		// From here on there is no runtime to ask: the FIFO takes the socket's
 		// place, and a report there is final. `start` reads it.
-		c.Do(program.CallDup3, "let the start FIFO take the socket's place", program.Int(c.gate), program.Int(c.socket), program.Int(unix.O_CLOEXEC))
-		c.Do(program.CallClose, "close its first descriptor", program.Int(c.gate))
+		c.Do(program.CallDup3, "let the start FIFO take the socket's place", program.Int(c.gate), program.Int(c.socket), program.Int(unix.O_CLOEXEC)).Quiet()
 		c.Do(program.CallRead, "wait for start", program.Int(c.socket), program.Ptr(c.text), program.Int(1))
 	}
 	if p == nil {

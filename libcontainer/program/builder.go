@@ -86,6 +86,12 @@ func (r StepRef) Say(no unix.Errno, msg, hint string) StepRef {
 	return r
 }
 
+// Quiet keeps the step from being reported in a debug run.
+func (r StepRef) Quiet() StepRef {
+	r.b.steps[r.i].Quiet = true
+	return r
+}
+
 // At names another JSON path than the builder's.
 func (r StepRef) At(path string) StepRef {
 	r.b.steps[r.i].Path = path

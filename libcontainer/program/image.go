@@ -26,8 +26,9 @@ const (
 )
 
 const (
-	flagTrace = 1 // header: report every step
-	failShift = 16
+	flagTrace = 1  // header: report every step
+	flagQuiet = 64 // vm_*.s: QUIET; a step's flag
+	failShift = 16 // a step's flags: the errno of an injected fault
 )
 
 // le is the byte order of all machines that have an interpreter.
@@ -160,6 +161,9 @@ func writeData(to []byte, d *Data) {
 // arguments, the address of the result's cell, four pairs of errno and skip.
 func writeStep(to []byte, st *Step) {
 	flags := uint32(st.Fail) << failShift
+	if st.Quiet {
+		flags |= flagQuiet
+	}
 	for i, a := range st.Args {
 		v := a.n
 		switch {

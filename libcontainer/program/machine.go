@@ -153,6 +153,7 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 		}
 		if !ok {
 			if until == 0 {
+				m.traceLast()
 				return nil
 			}
 			return m.died()
@@ -215,6 +216,22 @@ func (m *Machine) credible(msg *message) error {
 		return badMessage("it has passed that barrier before")
 	}
 	return nil
+}
+
+// traceLast reports the step that ended the stream, which could not report
+// itself: the start FIFO took the socket's place, or execve did not come back.
+func (m *Machine) traceLast() {
+	if m.Trace == nil {
+		return
+	}
+	for i := range m.prog.Steps {
+		st := &m.prog.Steps[i]
+		if st.Quiet {
+			m.Trace(Traced{Step: i, Result: int64(m.prog.Socket)})
+			return
+		}
+	}
+	m.Trace(Traced{Step: len(m.prog.Steps) - 1})
 }
 
 // Release lets the child go on from the barrier that it waits at.

@@ -253,6 +253,9 @@ type Step struct {
 	// Fail, when set, makes the interpreter answer with this errno instead of
 	// making the call: how faults are injected.
 	Fail unix.Errno
+	// Quiet steps are not reported in a debug run: the one after which there is
+	// nobody to report to.
+	Quiet bool
 }
 
 // Saying is what an error says when a step fails with Errno (0: with any).

@@ -23,6 +23,7 @@
 #define M_TIME 64
 #define M_LEN 48
 #define INBOX 256
+#define QUIET_BIT 6
 #define INBOX_LEN 7936
 #define MSG_TRUNC 0x20
 
@@ -111,6 +112,7 @@ done:
 	CBNZ R23, mended
 	MOVD H_FLAGS(R19), R9
 	TBZ  $0, R9, judge
+	TBNZ $QUIET_BIT, R21, judge
 
 	// trace: what the step answered, and when. A write that fails is no
 	// matter: a system call filter may refuse it.

@@ -23,6 +23,7 @@
 #define M_TIME 64
 #define M_LEN 48
 #define INBOX 256
+#define QUIET 64
 #define INBOX_LEN 7936
 #define MSG_TRUNC 0x20
 
@@ -116,6 +117,8 @@ done:
 	MOV  H_FLAGS(S1), T0
 	AND  $1, T0, T0
 	BEQZ T0, judge
+	AND  $QUIET, S3, T0
+	BNEZ T0, judge
 
 	// trace: what the step answered, and when. A write that fails is no
 	// matter: a system call filter may refuse it.

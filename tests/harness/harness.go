@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,7 +200,7 @@ func run(t testing.TB, cmd *exec.Cmd) Result {
 		return string(b)
 	}
 	res := Result{Stdout: read(out), Stderr: read(stderr), Code: cmd.ProcessState.ExitCode()}
-	if ws, ok := cmd.ProcessState.Sys().(unix.WaitStatus); ok && ws.Signaled() {
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		res.Code = 128 + int(ws.Signal())
 	}
 	return res
