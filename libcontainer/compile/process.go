@@ -50,8 +50,9 @@ func (c *compiler) process() {
 		c.at("process.noNewPrivileges")
 		c.Do(program.CallPrctl, "let no execve give new privileges", program.Int(unix.PR_SET_NO_NEW_PRIVS), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
 	}
+	entered := c.enterAsRoot()
 	c.credentials(c.capabilities())
-	c.workingDirectory()
+	c.workingDirectory(entered)
 	c.executable()
 	c.restoreUmask()
 	c.settle()
@@ -121,16 +122,43 @@ func (c *compiler) stdio() {
 	}
 }
 
-// workingDirectory is entered as the process's user, and checked: a path through
-// a descriptor or a mount namespace of the host would be shown as unreachable
-// by getcwd(2) (CVE-2024-21626).
-func (c *compiler) workingDirectory() {
+// enterAsRoot goes to the working directory with the rights of root, as runc does:
+// images have WORKDIR /root and are run as another user. The slot says whether
+// that was possible; what only the user may enter is entered as the user.
+func (c *compiler) enterAsRoot() *program.Slot {
 	c.at("process.cwd")
+	entered, late := c.Slot("entered"), c.Label()
+	c.Set(entered, program.Int(0), "note that the working directory is not entered yet")
+	c.enterDirectory(late)
+	c.Set(entered, program.Int(1), "note that the working directory is entered")
+	c.Here(late)
+	return entered
+}
+
+// enterDirectory goes to the working directory. With a label a refusal is no
+// error, but means to go on there.
+func (c *compiler) enterDirectory(refused program.Label) {
 	cwd := c.spec.Process.Cwd
-	fd := c.inRoot(cwd, unix.O_PATH|unix.O_DIRECTORY, `chdir to cwd ("`+cwd+`") set in config.json`).
-		Say(0, `chdir to cwd ("`+cwd+`") set in config.json failed`, "").FD("cwd")
-	c.Do(program.CallFchdir, "go to the working directory", program.From(fd)).
+	open := c.inRoot(cwd, unix.O_PATH|unix.O_DIRECTORY, `chdir to cwd ("`+cwd+`") set in config.json`).
 		Say(0, `chdir to cwd ("`+cwd+`") set in config.json failed`, "")
+	fd := open.FD("cwd")
+	enter := c.Do(program.CallFchdir, "go to the working directory", program.From(fd)).
+		Say(0, `chdir to cwd ("`+cwd+`") set in config.json failed`, "")
+	if refused >= 0 {
+		open.On(unix.EACCES, refused)
+		enter.On(unix.EACCES, refused)
+	}
+}
+
+// workingDirectory sees to it that the working directory is entered, and that it
+// is inside: a path through a descriptor or a mount namespace of the host would
+// be shown as unreachable by getcwd(2) (CVE-2024-21626).
+func (c *compiler) workingDirectory(entered *program.Slot) {
+	c.at("process.cwd")
+	inside := c.Label()
+	c.ExpectNot(program.From(entered), ^uint64(0), 1, unix.EEXIST, "ask whether the working directory is entered").On(unix.EEXIST, inside)
+	c.enterDirectory(-1)
+	c.Here(inside)
 	buf := program.Buffer(unix.PathMax, "buffer")
 	c.Do(program.CallGetcwd, "ask where that is", program.Ptr(buf), program.Int(unix.PathMax))
 	first := &program.Slot{Name: "buffer[0]", Home: buf, Inherited: -1}
@@ -167,6 +195,7 @@ func (c *compiler) executable() {
 		c.Here(found)
 		return
 	}
+	before := c.Len()
 	for _, dir := range strings.Split(pathVariable(p.Env), ":") {
 		if !path.IsAbs(dir) {
 			// A relative element would be the working directory's: exec of what
@@ -178,8 +207,12 @@ func (c *compiler) executable() {
 		c.tryExecutable(file, file, found, next)
 		c.Here(next)
 	}
-	c.Expect(program.Int(0), 0, 1, unix.ENOENT, "find the executable in the container's PATH").
-		Say(0, "exec: "+strconv.Quote(name)+": executable file not found in $PATH", "")
+	notFound := "exec: " + strconv.Quote(name) + ": executable file not found in $PATH"
+	if before == c.Len() {
+		c.fail(c.Path, notFound, "PATH has no absolute directory")
+		return
+	}
+	c.Expect(program.Int(0), 0, 1, unix.ENOENT, "find the executable in the container's PATH").Say(0, notFound, "")
 	c.Here(found)
 }
 

@@ -168,9 +168,12 @@ func (c *compiler) makePath(p string, why string, last func(b *program.Builder, 
 		}
 		fd := b.Do(program.CallOpenat2, "open "+parent, program.From(c.root), program.Path(parent),
 			program.Ptr(openHow(unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT)), program.Int(24)).FD("dir")
-		if i < len(parts)-1 {
+		switch {
+		case name == "." || name == "..":
+			// There always: the kernel walks them, as it will after the repair.
+		case i < len(parts)-1:
 			b.Do(program.CallMkdirat, "make "+name, program.From(fd), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
-		} else {
+		default:
 			last(b, fd, name)
 		}
 		b.Do(program.CallClose, "close "+parent, program.From(fd))
