@@ -53,6 +53,7 @@ func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptio
 	if opt.PreserveFDs < 0 {
 		return opt, fault.New("invalid value for --preserve-fds: must not be negative")
 	}
+	interruptible(rt)
 	return opt, c.makeRoot(rt)
 }
 

@@ -67,6 +67,7 @@ func (c *call) try() (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	interruptible(rt)
 	return rt.Run(tryID(), &libcontainer.RunOptions{CreateOptions: libcontainer.CreateOptions{Spec: box.Spec, Raw: raw}})
 }
 

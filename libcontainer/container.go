@@ -5,6 +5,7 @@
 package libcontainer
 
 import (
+	"os"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -32,6 +33,9 @@ type Runtime struct {
 	// Inject breaks one step, for tests and for people who want to see what
 	// happens then; nil for none.
 	Inject *Injection
+	// Interrupt, when a signal comes from it while a container is being made, has
+	// the create undone. nil for never. Afterwards signals are left alone.
+	Interrupt <-chan os.Signal
 }
 
 // Injection is a fault on demand.
@@ -117,10 +121,13 @@ func (r *Runtime) traced(p *program.Program) func(program.Traced) {
 	return func(t program.Traced) {
 		st := &p.Steps[t.Step]
 		took := int64(0)
-		if last != 0 {
+		// Barriers and the step that ends the stream have no time.
+		if last != 0 && t.Nanos != 0 {
 			took = t.Nanos - last
 		}
-		last = t.Nanos
+		if t.Nanos != 0 {
+			last = t.Nanos
+		}
 		r.Log.Debug("step "+itoa(t.Step+1)+" "+st.Why,
 			logs.Field{Name: "step", Value: t.Step + 1},
 			logs.Field{Name: "phase", Value: st.Phase.String()},

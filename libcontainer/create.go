@@ -30,6 +30,7 @@ type creation struct {
 	gate    int // the start FIFO, -1 for none
 	master  int // the pty's master, -1 until the child has sent it
 	pidFile string
+	watch   *interruption // nil where nobody may interrupt
 }
 
 // Create makes a container that waits for Start.
@@ -105,6 +106,18 @@ func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
 // build brings the container up to the point where its init waits at the ready
 // barrier. Every effect outside the child is noted in the journal first.
 func (c *creation) build() error {
+	if c.rt.Interrupt != nil {
+		c.watch = watch(c.rt.Interrupt)
+	}
+	err := c.buildParts()
+	if werr := c.watch.err(); werr != nil {
+		// The child did not die of itself.
+		return werr
+	}
+	return err
+}
+
+func (c *creation) buildParts() error {
 	var err error
 	if c.dir, err = c.rt.store().Create(c.plan.ID); err != nil {
 		return err
@@ -116,6 +129,9 @@ func (c *creation) build() error {
 		return err
 	}
 	if err := c.makeCgroups(); err != nil {
+		return err
+	}
+	if err := c.watch.err(); err != nil {
 		return err
 	}
 	if c.plan.Program.Gate >= 0 {
@@ -259,6 +275,7 @@ func (c *creation) seal(img []byte) (int, error) {
 // noteChild journals the child. Until now it would have ended by itself without
 // the runtime; the journal is for delete after a crash between here and ready.
 func (c *creation) noteChild() error {
+	c.watch.follow(c.machine.PidFD)
 	start, err := state.StartTime(c.machine.Pid)
 	if err != nil {
 		return fault.Wrap("cannot read the start time of the container's init", err)
@@ -346,6 +363,9 @@ func (c *creation) writePidFile() error {
 
 // handOver lets the child go to its gate and the runtime out of its life.
 func (c *creation) handOver() error {
+	if err := c.watch.stop(); err != nil {
+		return err
+	}
 	if err := c.machine.Release(); err != nil {
 		return err
 	}
@@ -354,6 +374,7 @@ func (c *creation) handOver() error {
 
 // undo ends a create that failed: child, journal from its end, directory.
 func (c *creation) undo(cause error) error {
+	_ = c.watch.stop() // a second signal must not end the undoing
 	if c.machine != nil {
 		c.machine.Kill()
 	}
