@@ -377,6 +377,9 @@ func (c *creation) undo(cause error) error {
 	_ = c.watch.stop() // a second signal must not end the undoing
 	if c.machine != nil {
 		c.machine.Kill()
+		// A process that the relay cloned and that has not yet said its pid ends
+		// when it reads the end of its socket.
+		c.machine.Close()
 	}
 	if c.pidFile != "" {
 		os.Remove(c.pidFile)

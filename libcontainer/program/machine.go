@@ -43,7 +43,8 @@ type Machine struct {
 
 	prog   *Program
 	sock   int
-	first  int // pid of the relay, not yet reaped; 0 when there is none
+	first  int // pid of the relay until it has handed over; 0 when there is none
+	relay  int // pid of the relay after that, until it is reaped
 	mended map[*Mend]bool
 	at     int // step of the barrier that the child waits at
 	passed Barrier
@@ -152,6 +153,8 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			return err
 		}
 		if !ok {
+			// The relay had the socket too, so it has ended.
+			m.reapRelay()
 			if until == 0 {
 				m.traceLast()
 				return nil
@@ -173,6 +176,9 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 		case msgBarrier:
 			b := Barrier(msg.value)
 			m.at, m.passed = msg.step, b
+			if m.Trace != nil {
+				m.Trace(Traced{Step: msg.step})
+			}
 			if b == BarrierBorn {
 				if err := m.adopt(msg.pid); err != nil {
 					return err
@@ -196,11 +202,12 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 
 // credible checks what a message claims against the program. Only between the
 // relay's clone and BarrierBorn, where adopt checks it, may another process than
-// the one that is known speak.
+// the one that is known speak; after that the relay may have last words under way.
 func (m *Machine) credible(msg *message) error {
 	b := Barrier(msg.value)
 	barrier := msg.kind == msgBarrier
-	if msg.pid != m.Pid && (m.first == 0 || barrier && b != BarrierBorn) {
+	late := m.relay != 0 && msg.pid == m.relay && !barrier
+	if msg.pid != m.Pid && !late && (m.first == 0 || barrier && b != BarrierBorn) {
 		return badMessage("another process sent it")
 	}
 	if msg.kind == msgTrap && msg.errno() == 0 {
@@ -216,6 +223,18 @@ func (m *Machine) credible(msg *message) error {
 		return badMessage("it has passed that barrier before")
 	}
 	return nil
+}
+
+// traceExit reports the relay's end, which it could not report itself.
+func (m *Machine) traceExit() {
+	if m.Trace == nil {
+		return
+	}
+	for i := range m.at {
+		if m.prog.Steps[i].Call == CallExitGroup {
+			m.Trace(Traced{Step: i})
+		}
+	}
 }
 
 // traceLast reports the step that ended the stream, which could not report
@@ -270,7 +289,9 @@ func (m *Machine) adopt(pid int) error {
 		return &fault.Error{Msg: "the container's init is not a child of the runtime", Call: "waitid", Err: err}
 	}
 	if pid != m.first {
-		m.reap(m.first)
+		// Not waited for here: a relay that fails at its last step waits for us.
+		m.relay = m.first
+		m.traceExit()
 	}
 	m.first = 0
 	unix.Close(m.PidFD)
@@ -418,13 +439,20 @@ func (m *Machine) died() error {
 
 // Kill ends the child and reaps it. It is right at any time.
 func (m *Machine) Kill() {
-	for _, pid := range []int{m.first, m.Pid} {
+	for _, pid := range []int{m.first, m.relay, m.Pid} {
 		if pid > 0 {
 			_ = unix.Kill(pid, unix.SIGKILL)
 			m.reap(pid)
 		}
 	}
-	m.first, m.Pid = 0, 0
+	m.first, m.relay, m.Pid = 0, 0, 0
+}
+
+func (m *Machine) reapRelay() {
+	if m.relay > 0 {
+		m.reap(m.relay)
+		m.relay = 0
+	}
 }
 
 func (m *Machine) reap(pid int) {
