@@ -96,7 +96,10 @@ func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
 		return fault.New("cannot use console socket if runc will not detach or allocate tty")
 	}
 	for fd := 3; fd < 3+o.PreserveFDs; fd++ {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		// What came from the caller by execve is not close-on-exec; what is, is our
+		// own (the Go runtime's poller), and nobody meant that.
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
 			return &fault.Error{Msg: "unable to stat preserved-fd " + strconv.Itoa(fd-3), Hint: "descriptor " + strconv.Itoa(fd) + " is not open", Errno: unix.EBADF}
 		}
 	}

@@ -173,6 +173,19 @@ func (h *Host) DoIn(stdin string, args ...string) Result {
 	return run(h.t, cmd)
 }
 
+// Via runs a command of the runtime by another program, whose command line comes
+// first: a shell that prepares descriptors, unshare(1) for a mount namespace that
+// may be spoilt.
+func (h *Host) Via(wrapper []string, args ...string) Result {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	inner := h.Command(ctx, args...)
+	cmd := exec.CommandContext(ctx, wrapper[0], append(append([]string{}, wrapper[1:]...), inner.Args...)...)
+	cmd.Env = inner.Env
+	return run(h.t, cmd)
+}
+
 // run goes through files and not pipes: a container that is left running holds
 // them open, and a pipe would be waited for.
 func run(t testing.TB, cmd *exec.Cmd) Result {
