@@ -1,10 +1,13 @@
 package cli
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"encoding/binary"
 	"os"
+	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"berth/bundles"
 	"berth/bundles/hostfs"
@@ -107,10 +110,15 @@ func (c *call) places(rt *libcontainer.Runtime, cache *string) (done func(), err
 	return func() { os.RemoveAll(dir) }, nil
 }
 
+// tryID is an id that nobody else has. (crypto/rand would be paid for at the
+// start of every command.)
 func tryID() string {
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return "try-" + hex.EncodeToString(b[:])
+	var b [8]byte
+	n := uint64(time.Now().UnixNano())
+	if got, err := unix.Getrandom(b[:], 0); err == nil && got == len(b) {
+		n = binary.NativeEndian.Uint64(b[:])
+	}
+	return "try-" + strconv.FormatUint(n, 36)
 }
 
 // pulledIn lists the programs of a root filesystem, and what each of them brought.
