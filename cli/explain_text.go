@@ -83,7 +83,7 @@ func hostText(plan *libcontainer.Plan) string {
 	case f.Cgroup.Mode == host.Unified:
 		parts = append(parts, "cgroup v2")
 	default:
-		parts = append(parts, "cgroup v1 ("+f.Cgroup.Mode.String()+", "+strconv.Itoa(len(plan.Cgroups.Dirs()))+" hierarchies)")
+		parts = append(parts, "cgroup v1 ("+f.Cgroup.Mode.String()+")")
 	}
 	if f.AppArmor {
 		parts = append(parts, "AppArmor")

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -120,10 +121,15 @@ func (l *logger) format(level logs.Level, msg string, fields []logs.Field) []byt
 	return append(b, '\n')
 }
 
-// forPeople is a record on a terminal: who speaks, what the matter is, and for a
-// step of a container's program one line in columns.
+// forPeople is a record on a terminal: who speaks, and what the matter is.
 func forPeople(level logs.Level, msg string, fields []logs.Field) []byte {
-	b := append(make([]byte, 0, 256), "berth: "...)
+	if line, ok := stepLine(msg, fields); ok {
+		return line
+	}
+	b := make([]byte, 0, 256)
+	if !strings.HasPrefix(msg, "berth") {
+		b = append(b, "berth: "...)
+	}
 	switch level {
 	case logs.Warning:
 		b = append(b, "warning: "...)
@@ -136,6 +142,34 @@ func forPeople(level logs.Level, msg string, fields []logs.Field) []byte {
 		b = append(b, fieldText(f)...)
 	}
 	return append(b, '\n')
+}
+
+// stepLine is the record of a step that was run, in columns: number, phase,
+// microseconds, why, call = result.
+func stepLine(msg string, fields []logs.Field) ([]byte, bool) {
+	var step, phase, call, result, ns string
+	for _, f := range fields {
+		switch f.Name {
+		case "step":
+			step = fieldText(f)
+		case "phase":
+			phase = fieldText(f)
+		case "call":
+			call = fieldText(f)
+		case "result":
+			result = fieldText(f)
+		case "ns":
+			ns = fieldText(f)
+		}
+	}
+	why, ok := strings.CutPrefix(msg, "step "+step+" ")
+	if !ok || phase == "" {
+		return nil, false
+	}
+	n, _ := strconv.ParseInt(ns, 10, 64)
+	us := strconv.FormatInt((n+500)/1000, 10)
+	right := func(s string, n int) string { return strings.Repeat(" ", max(n-len(s), 0)) + s }
+	return []byte(right(step, 5) + "  " + pad(phase, 8) + right(us, 6) + " µs  " + why + ": " + call + " = " + result + "\n"), true
 }
 
 func fieldText(f logs.Field) string {

@@ -102,6 +102,7 @@ func (p *page) paragraph(head, text string) {
 // two: at blanks, or where those are far off behind the bars of flags. What can't be
 // broken stays whole.
 func wrap(text string, n int) []string {
+	text = strings.TrimRight(text, " ")
 	var lines []string
 	in := ""
 	for utf8.RuneCountInString(text) > n-len(in) {
@@ -116,26 +117,20 @@ func wrap(text string, n int) []string {
 	return append(lines, in+text)
 }
 
-// breakAt is where a text that is too long ends its line.
+// breakAt is where a text that is too long ends its line; 0 where it can't.
 func breakAt(text string, n int) int {
 	blank, bar, columns := 0, 0, 0
-	for i := range text {
-		if i > 0 && columns <= n {
-			switch text[i-1] {
-			case ' ':
-				blank = i
-			case '|':
-				bar = i
-			}
-		}
-		if columns > n && (blank > 0 || bar > 0) {
+	for i, r := range text {
+		if columns > n && blank+bar > 0 {
 			break
 		}
-		// A blank after the last column that fits does not count.
-		if columns > n && text[i] == ' ' {
-			return i + 1
+		if r == ' ' && i > 0 {
+			blank = i + 1 // the blank itself need not fit
 		}
 		columns++
+		if r == '|' && i+1 < len(text) && (columns <= n || blank+bar == 0) {
+			bar = i + 1
+		}
 	}
 	if blank < n/2 && bar > blank {
 		return bar
