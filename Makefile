@@ -35,6 +35,7 @@ test-quick:
 
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./spec ./libcontainer/... ./cli/...
+	$(GO) test -run '^$$' -bench . -benchtime 100x ./tests/bench
 
 lint: $(BIN)/staticcheck $(BIN)/gofumpt
 	$(GO) vet ./...
