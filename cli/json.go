@@ -13,7 +13,6 @@ type jsonWriter struct {
 	indent string
 	depth  int
 	fresh  bool // nothing stands in the present object or array yet
-	value  bool // a key was written: its value comes next
 }
 
 func newJSON(indent string) *jsonWriter {
