@@ -43,8 +43,9 @@ type Machine struct {
 
 	prog   *Program
 	sock   int
-	first  int // pid of the relay until it has handed over; 0 when there is none
-	relay  int // pid of the relay after that, until it is reaped
+	first  int  // pid of the relay until it has handed over; 0 when there is none
+	relay  int  // pid of the relay after that
+	reaped bool // the relay is
 	mended map[*Mend]bool
 	at     int // step of the barrier that the child waits at
 	passed Barrier
@@ -225,6 +226,24 @@ func (m *Machine) credible(msg *message) error {
 	return nil
 }
 
+// relayPatience bounds the wait for the relay's end, in ms. It ends at once, but
+// where a fault is injected into its last step it waits for us instead.
+const relayPatience = 200
+
+// relayEnds waits until the relay has ended, so that what it had to report comes
+// before anything else that the child says.
+func (m *Machine) relayEnds() {
+	fds := []unix.PollFd{{Fd: int32(m.PidFD), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, relayPatience)
+	for err == unix.EINTR {
+		n, err = unix.Poll(fds, relayPatience)
+	}
+	if n == 1 {
+		m.reapRelay()
+		m.traceExit()
+	}
+}
+
 // traceExit reports the relay's end, which it could not report itself.
 func (m *Machine) traceExit() {
 	if m.Trace == nil {
@@ -289,9 +308,8 @@ func (m *Machine) adopt(pid int) error {
 		return &fault.Error{Msg: "the container's init is not a child of the runtime", Call: "waitid", Err: err}
 	}
 	if pid != m.first {
-		// Not waited for here: a relay that fails at its last step waits for us.
 		m.relay = m.first
-		m.traceExit()
+		m.relayEnds()
 	}
 	m.first = 0
 	unix.Close(m.PidFD)
@@ -439,6 +457,9 @@ func (m *Machine) died() error {
 
 // Kill ends the child and reaps it. It is right at any time.
 func (m *Machine) Kill() {
+	if m.reaped {
+		m.relay = 0 // its pid may be another's by now
+	}
 	for _, pid := range []int{m.first, m.relay, m.Pid} {
 		if pid > 0 {
 			_ = unix.Kill(pid, unix.SIGKILL)
@@ -449,9 +470,9 @@ func (m *Machine) Kill() {
 }
 
 func (m *Machine) reapRelay() {
-	if m.relay > 0 {
+	if m.relay > 0 && !m.reaped {
 		m.reap(m.relay)
-		m.relay = 0
+		m.reaped = true
 	}
 }
 
