@@ -6,7 +6,7 @@ BIN     = bin
 
 # A static binary without cgo, and without cli's documentation generator, which
 # costs a third of a millisecond at every start. `go install .` works too.
-GOFLAGS_BUILD = -trimpath -tags urfave_cli_no_docs -ldflags '-s -w -X berth/cli.commit=$(COMMIT)'
+GOFLAGS_BUILD = -trimpath -tags urfave_cli_no_docs -ldflags '-s -w -X main.commit=$(COMMIT)'
 COMMIT       := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 

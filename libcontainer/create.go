@@ -128,7 +128,7 @@ func (c *creation) buildParts() error {
 	if c.journal, err = c.dir.Journal(); err != nil {
 		return err
 	}
-	if err := c.record1(); err != nil {
+	if err := c.firstRecord(); err != nil {
 		return err
 	}
 	if err := c.makeCgroups(); err != nil {
@@ -151,9 +151,9 @@ func (c *creation) buildParts() error {
 	return c.ready()
 }
 
-// record1 writes the first record, so that state shows `creating`, and keeps the
+// firstRecord writes the first record, so that state shows `creating`, and keeps the
 // config: later changes to config.json must not matter (BND-11).
-func (c *creation) record1() error {
+func (c *creation) firstRecord() error {
 	s := c.plan.Bundle.Spec
 	c.record = &state.Record{
 		ID:           c.plan.ID,

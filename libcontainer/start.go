@@ -40,13 +40,13 @@ func (r *Runtime) Start(id string) error {
 	if !rec.HasProcess {
 		return errNoProcess
 	}
-	return r.open1(d, rec)
+	return r.openGate(d, rec)
 }
 
-// open1 writes the word to the start FIFO and waits until the child has let go
+// openGate writes the word to the start FIFO and waits until the child has let go
 // of its end: by execve, which closes it, or by an end. What the child had to
 // say, a failure or in a debug run each step, is then in the FIFO.
-func (r *Runtime) open1(d *state.Dir, rec *state.Record) error {
+func (r *Runtime) openGate(d *state.Dir, rec *state.Record) error {
 	fifo := d.FIFOPath()
 	fd, err := unix.Open(fifo, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err == unix.ENXIO {
