@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-tools/generate"
 
 	"berth/bundles"
 	"berth/libcontainer/fault"
@@ -24,7 +25,11 @@ the directory rootfs beside it. There must be no config.json yet. With --rootles
 the container gets a user namespace in which the caller is root.`,
 	options: []*option{&optSpecBundle, &optSpecRootless},
 	run: func(c *call) (int, error) {
-		text, err := bundles.Encode(starterSpec(c.on(&optSpecRootless), os.Geteuid(), os.Getegid()))
+		starter, err := starterSpec(c.on(&optSpecRootless), os.Geteuid(), os.Getegid())
+		if err != nil {
+			return 1, err
+		}
+		text, err := bundles.Encode(starter)
 		if err != nil {
 			return 1, err
 		}
@@ -48,25 +53,37 @@ the container gets a user namespace in which the caller is root.`,
 	},
 }
 
-// starterSpec is what those expect who know `runc spec`: a shell on a terminal,
-// a read-only root, three capabilities, no HOME (it is looked up in the image).
-// It has no seccomp filter, as theirs has none: a list of system calls is for
-// engines to choose. The generator of runtime-tools is of no use here: its
-// present version does not build beside runtime-spec 1.3.
-func starterSpec(rootless bool, uid, gid int) *specs.Spec {
-	facts := &host.Facts{CgroupNS: true}
-	if rootless {
-		facts.EUID, facts.EGID = 1, 1 // anybody but root
+// starterSpec is the default config of runtime-tools' generator, brought to what
+// those expect who know `runc spec`: a shell on a terminal, a read-only root, no
+// HOME (it is looked up in the image), the cgroup mount, masked and read-only
+// paths. The generator's system call filter is dropped: this version refuses
+// linux.seccomp, and runc's own default has none.
+func starterSpec(rootless bool, uid, gid int) (*specs.Spec, error) {
+	g, err := generate.New("linux")
+	if err != nil {
+		return nil, fault.Wrap("cannot make the default config", err)
 	}
-	s := bundles.Default(bundles.Options{Terminal: true, Facts: facts})
+	s := g.Config
+	ours := bundles.Default(bundles.Options{Facts: &host.Facts{CgroupNS: true}})
+	s.Hostname = "berth"
 	s.Root.Readonly = true
-	p := s.Process
-	p.Env = []string{p.Env[0], "TERM=xterm"}
+	s.Process.Terminal = true
+	s.Process.NoNewPrivileges = true
+	// Three are enough to begin with; the generator has Docker's fourteen, and
+	// ambient ones on top.
 	caps := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
-	p.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+	s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+	s.Mounts = ours.Mounts
+	s.Linux.Seccomp = nil
+	s.Linux.Namespaces = ours.Linux.Namespaces
+	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = ours.Linux.MaskedPaths, ours.Linux.ReadonlyPaths
 	if rootless {
+		user := bundles.Default(bundles.Options{Facts: &host.Facts{CgroupNS: true, EUID: 1, EGID: 1}})
+		s.Mounts, s.Linux.Namespaces = user.Mounts, user.Linux.Namespaces
+		// Without a cgroup there is nothing to limit.
+		s.Linux.Resources = nil
 		s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(uid), Size: 1}}
 		s.Linux.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(gid), Size: 1}}
 	}
-	return s
+	return s, nil
 }

@@ -5,6 +5,8 @@ import (
 	"os/user"
 	"strconv"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"berth/libcontainer/cgroups"
 	"berth/libcontainer/state"
 )
@@ -29,7 +31,7 @@ func describe(d *state.Dir, rec *state.Record) (*State, error) {
 		return nil, err
 	}
 	s := &State{
-		OCIVersion: rec.OCIVersion, ID: rec.ID, Status: status.String(), Bundle: rec.Bundle,
+		OCIVersion: specs.Version, ID: rec.ID, Status: status.String(), Bundle: rec.Bundle,
 		Rootfs: rec.Rootfs, Created: rec.Created, Annotations: rec.Annotations,
 	}
 	if p != nil {

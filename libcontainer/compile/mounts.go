@@ -61,11 +61,6 @@ func (c *compiler) source(m *specs.Mount) string {
 // openSources clones bind sources while the child has the runtime's rights:
 // root of the user namespace may not be able to walk to them.
 func (c *compiler) openSources() {
-	if !c.host.Privileged() {
-		// The user's own user namespace can reach what the user can, and only
-		// inside it may he clone mounts.
-		return
-	}
 	c.sources = make(map[int]*program.Slot)
 	for i := range c.spec.Mounts {
 		m := &c.spec.Mounts[i]

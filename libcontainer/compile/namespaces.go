@@ -104,13 +104,21 @@ func (c *compiler) openHost() {
 		j.fd = c.Do(program.CallOpenat, "open the "+j.kind.word+" namespace to join", program.AtCwd, program.Path(j.file),
 			program.Int(unix.O_RDONLY|unix.O_CLOEXEC), program.Int(0)).FD(j.kind.word + "ns")
 	}
-	if c.ns.has(unix.CLONE_NEWUSER) {
-		c.openSources()
+	if !c.clonesInside() {
+		if c.ns.has(unix.CLONE_NEWUSER) {
+			c.openSources()
+		}
+		c.openNull()
 	}
-	c.openNull()
 	c.at("root.path")
 	// The one time that the path is walked; from here on it is ".".
 	c.Do(program.CallChdir, "go to the root file system", program.Path(c.req.Rootfs))
+}
+
+// clonesInside says whether mounts can be cloned only inside the user namespace:
+// an ordinary user may not before, and needs no more than his own rights there.
+func (c *compiler) clonesInside() bool {
+	return c.ns.has(unix.CLONE_NEWUSER) && !c.host.Privileged()
 }
 
 // openNull opens /dev/null and checks that it is what its name says: it covers

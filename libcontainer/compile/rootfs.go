@@ -39,6 +39,9 @@ func (c *compiler) rootfs() {
 		return
 	}
 	c.rootPropagation()
+	if c.clonesInside() {
+		c.openNull()
+	}
 	c.at("root.path")
 	c.root = c.Do(program.CallOpenTree, "clone the tree of the root file system", program.AtCwd, program.Path("."),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("root")

@@ -417,7 +417,11 @@ func (p *Program) failed(step int, no unix.Errno, kernel string) *fault.Error {
 	st := &p.Steps[step]
 	e := &fault.Error{
 		Msg: "cannot " + st.Why, Step: step + 1, Path: st.Path,
-		Call: st.Text(), Errno: no, Hint: kernel,
+		Errno: no, Hint: kernel,
+	}
+	if !never(st) || st.Fail != 0 {
+		// A check that can not hold is no call: it is where a search ends.
+		e.Call = st.Text()
 	}
 	for _, s := range st.Says {
 		if s.Errno == no || s.Errno == 0 {
