@@ -10,7 +10,7 @@ GOFLAGS_BUILD = -trimpath -tags urfave_cli_no_docs -ldflags '-s -w -X main.commi
 COMMIT       := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 
-.PHONY: all build install uninstall test test-quick bench lint fuzz generate golden deps clean
+.PHONY: all build install uninstall test test-quick bench lint fuzz generate golden man deps clean
 
 all: build
 
@@ -62,6 +62,10 @@ fuzz:
 
 generate:
 	$(GO) generate ./...
+
+# The man pages, from the table of commands.
+man:
+	$(GO) test ./cli -run ManPages -update
 
 # After a change of the compiler that was looked at.
 golden:
