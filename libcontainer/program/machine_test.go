@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +34,10 @@ func native(t *testing.T, why string) {
 		t.Skip("not under emulation: " + why)
 	}
 }
+
+// patience is how long a test waits for a child that ought to speak or end, in
+// seconds.
+const patience = 20
 
 // start runs the steps in a child, with descriptor 3 as the socket and files
 // from 4 on.
@@ -64,7 +69,7 @@ func startImage(t testing.TB, p *Program, img []byte, files ...int) *Machine {
 	}
 	t.Cleanup(func() { m.Kill(); m.Close() })
 	// A child that hangs must fail the test, not stop it.
-	if err := unix.SetsockoptTimeval(m.sock, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30}); err != nil {
+	if err := unix.SetsockoptTimeval(m.sock, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: patience}); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -90,20 +95,22 @@ func (h handler) Mend(m *Machine, action string) error {
 	return h.mend(m, action)
 }
 
-// wait reaps the child.
+// wait reaps the child. One that does not end fails the test.
 func wait(t testing.TB, m *Machine) unix.WaitStatus {
 	t.Helper()
 	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(m.Pid, &ws, 0, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
+	for end := time.Now().Add(patience * time.Second); ; {
+		pid, err := unix.Wait4(m.Pid, &ws, unix.WNOHANG, nil)
+		switch {
+		case err != nil && err != unix.EINTR:
 			t.Fatal(err)
+		case pid == m.Pid:
+			m.Pid = 0
+			return ws
+		case time.Now().After(end):
+			t.Fatal("the child does not end")
 		}
-		m.Pid = 0
-		return ws
+		time.Sleep(100 * time.Microsecond)
 	}
 }
 

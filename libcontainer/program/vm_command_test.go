@@ -86,7 +86,7 @@ func malformed(t *testing.T, name string, msg []byte, trapped bool) {
 		t.Fatalf("%s: %v", name, err)
 	}
 	if got, _, ok, _ := m.receive(); ok {
-		t.Errorf("%s: the child answered %+v", name, got)
+		t.Fatalf("%s: the child answered %+v", name, got)
 	}
 	if st := exit(t, m); st != 125 {
 		t.Errorf("%s: exit status %d, want 125", name, st)
