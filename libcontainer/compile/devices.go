@@ -103,7 +103,7 @@ func (c *compiler) device(i int, d *specs.LinuxDevice) {
 // device is forbidden, and the host's node is bound instead.
 func (c *compiler) node(dir *program.Slot, n *node) {
 	name := path.Base(n.path)
-	if (c.ns.has(unix.CLONE_NEWUSER) || c.host.UserNS) && n.mode&unix.S_IFMT != unix.S_IFIFO {
+	if c.inUserNS() && n.mode&unix.S_IFMT != unix.S_IFIFO {
 		c.bindNode(&c.Builder, dir, n)
 		return
 	}

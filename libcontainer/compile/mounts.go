@@ -98,24 +98,37 @@ func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions
 // fileSystem mounts one that the kernel makes.
 func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 	fd := c.Slot("mount")
-	fs := c.Do(program.CallFsopen, "open a "+m.Type+" file system", program.Path(m.Type), program.Uint(unix.FSOPEN_CLOEXEC)).
-		Say(unix.ENODEV, "", "the kernel does not know the file system "+m.Type).FD("fs")
+	open := c.Do(program.CallFsopen, "open a "+m.Type+" file system", program.Path(m.Type), program.Uint(unix.FSOPEN_CLOEXEC)).
+		Say(unix.ENODEV, "", "the kernel does not know the file system "+m.Type)
+	fs := open.FD("fs")
 	c.parameters(fs, m, o)
-	c.Do(program.CallFsconfig, "create the "+m.Type, program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0)).
+	create := c.Do(program.CallFsconfig, "create the "+m.Type, program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0)).
 		Say(0, "cannot mount "+m.Type+" to "+dest, "")
 	made := c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(o.set)).
 		Into(fd).Say(0, "cannot mount "+m.Type+" to "+dest, "")
-	if m.Type == "sysfs" || m.Type == "proc" {
-		// Root of a user namespace may mount these only where it owns the
-		// network or pid namespace and sees the host's without cover.
-		made.Mend(c.bindHost(m, fd, o))
-	}
 	c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	if (m.Type == "sysfs" || m.Type == "proc") && c.inUserNS() {
+		// Root of a user namespace may mount these only where he owns the network
+		// or pid namespace (sysfs says so at fsopen, proc when it is created), and
+		// where he sees the host's without cover (which fsmount looks at).
+		refused, done := c.Label(), c.Label()
+		for _, step := range []program.StepRef{open, create, made} {
+			step.On(unix.EPERM, refused)
+		}
+		c.Jump(done, "go on")
+		c.Here(refused)
+		c.cloneHost(m, fd, o)
+		c.Here(done)
+	}
 	if o.recSet|o.recClr != 0 || len(o.propagations) > 0 {
 		c.flags(fd, dest, o, false)
 	}
 	c.attach(fd, dest, m.Type == "devpts")
 }
+
+// inUserNS says whether the container is in another user namespace than the
+// host's first.
+func (c *compiler) inUserNS() bool { return c.ns.has(unix.CLONE_NEWUSER) || c.host.UserNS }
 
 // parameters configures a file system: its source, flags and data options.
 func (c *compiler) parameters(fs *program.Slot, m *specs.Mount, o *mountOptions) {
@@ -153,25 +166,17 @@ func (c *compiler) parameter(fs *program.Slot, key, value string, has bool) {
 		Say(unix.EINVAL, "", "the file system does not take this option")
 }
 
-// bindHost is the mend for a /sys or /proc that may not be made anew: the
-// host's, bound.
-func (c *compiler) bindHost(m *specs.Mount, fd *program.Slot, o *mountOptions) program.Mend {
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+// cloneHost takes the host's /sys or /proc, since a new one was refused.
+func (c *compiler) cloneHost(m *specs.Mount, fd *program.Slot, o *mountOptions) {
 	src := "/sys"
 	if m.Type == "proc" {
 		src = "/proc"
 	}
-	b.Do(program.CallOpenTree, "clone the host's "+src, program.AtCwd, program.Path(src),
+	c.Do(program.CallOpenTree, "clone the host's "+src+" instead", program.AtCwd, program.Path(src),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).Into(fd)
 	if o.set != 0 {
-		b.Do(program.CallMountSetattr, "set its flags", program.From(fd), program.Path(""),
+		c.Do(program.CallMountSetattr, "set its flags", program.From(fd), program.Path(""),
 			program.Uint(unix.AT_EMPTY_PATH), program.Ptr(program.MountAttr(o.set, o.clr, 0)), program.Int(32))
-	}
-	return program.Mend{
-		On:    []unix.Errno{unix.EPERM},
-		Why:   "bind the host's " + src + " instead",
-		Steps: b.Steps(),
-		Then:  program.Next,
 	}
 }
 

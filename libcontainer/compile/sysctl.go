@@ -10,21 +10,26 @@ import (
 )
 
 // procfs makes a procfs of the child's own, detached: nobody can have mounted
-// anything over it (CVE-2025-52881). Where a new one may not be made, the mend
-// takes the host's, as it is seen before pivot_root.
+// anything over it (CVE-2025-52881). Where a user namespace may not make one, the
+// host's is taken, as it is seen before pivot_root.
 func (c *compiler) procfs(why string) *program.Slot {
 	if c.proc != nil {
 		return c.proc
 	}
 	fs := c.Do(program.CallFsopen, "open a procfs of its own, "+why, program.Path("proc"), program.Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
-	c.Do(program.CallFsconfig, "create it", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
+	create := c.Do(program.CallFsconfig, "create it", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
 	proc := c.Slot("proc")
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
-	b.Do(program.CallOpenat, "open the host's /proc", program.AtCwd, program.Path("/proc"),
-		program.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), program.Int(0)).Into(proc)
-	c.Do(program.CallFsmount, "make it a mount that is never attached", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Int(0)).
-		Into(proc).
-		Mend(program.Mend{On: []unix.Errno{unix.EPERM}, Why: "use the host's procfs", Steps: b.Steps(), Then: program.Next})
+	made := c.Do(program.CallFsmount, "make it a mount that is never attached", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Int(0)).Into(proc)
+	if c.inUserNS() {
+		refused, done := c.Label(), c.Label()
+		create.On(unix.EPERM, refused)
+		made.On(unix.EPERM, refused)
+		c.Jump(done, "go on")
+		c.Here(refused)
+		c.Do(program.CallOpenat, "open the host's /proc instead", program.AtCwd, program.Path("/proc"),
+			program.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), program.Int(0)).Into(proc)
+		c.Here(done)
+	}
 	c.Do(program.CallClose, "close the file system's context", program.From(fs))
 	c.proc = proc
 	return proc

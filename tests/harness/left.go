@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,6 +59,9 @@ func orphans() []string {
 	for _, task := range tasks {
 		b, _ := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
 		for pid := range strings.FieldsSeq(string(b)) {
+			if _, own := helpers.Load(pid); own {
+				continue
+			}
 			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
 			left = append(left, "process "+pid+" "+strings.TrimSpace(string(comm)))
 		}
@@ -92,6 +96,12 @@ func hierarchies() []string {
 	}
 	return all
 }
+
+// helpers are processes of the tests themselves.
+var helpers sync.Map
+
+// Helper says that a child of the test process is the test's own and no leak.
+func Helper(pid int) { helpers.Store(strconv.Itoa(pid), true) }
 
 func files(dir string) []string {
 	var left []string

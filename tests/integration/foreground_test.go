@@ -108,8 +108,8 @@ func TestForegroundContainerIsSeenAndKilledByOthers(t *testing.T) {
 // As the subreaper of a container without pid namespace the runtime gets its
 // orphans and must not let them stay zombies. Without, they are the test's.
 func TestOrphans(t *testing.T) {
-	const script = `sh -c 'sleep 0 & echo $! > /orphan'; pid=$(cat /orphan)
-		for i in $(seq 200); do
+	const script = `sh -c 'usleep 50000 & echo $! > /orphan'; pid=$(cat /orphan)
+		for i in $(seq 400); do
 			[ -e /proc/$pid ] || { echo reaped; exit; }
 			grep -q 'PPid:.*'$1'$' /proc/$pid/status 2>/dev/null && { echo strays; exit; }
 			usleep 5000
