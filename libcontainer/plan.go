@@ -58,15 +58,12 @@ func (p *Plan) planCgroups(r *Runtime, req *compile.Request) error {
 	if l := p.Bundle.Spec.Linux; l != nil {
 		path, res = l.CgroupsPath, l.Resources
 	}
-	if p.Facts.Cgroup.Mode == host.NoCgroup && !limits(res) {
+	none := p.Facts.Cgroup.Mode == host.NoCgroup || r.rootless(p.Facts) && path == ""
+	if none && !limits(res) {
+		// An ordinary user has no cgroup to put a container into, unless one was
+		// delegated to him: the container stays in the caller's.
+		req.Cgroups = cgroupDirs(p.Facts, nil)
 		return nil
-	}
-	if r.rootless(p.Facts) && path == "" {
-		if !limits(res) {
-			// An ordinary user has no cgroup to put a container into, unless
-			// one was delegated to him.
-			return nil
-		}
 	}
 	m, err := cgroups.New(p.Facts, path, p.ID, res)
 	if err != nil {
@@ -74,17 +71,28 @@ func (p *Plan) planCgroups(r *Runtime, req *compile.Request) error {
 	}
 	p.Cgroups = m
 	req.CgroupEntry = m.EntryFiles()
-	dirs := m.Dirs()
-	for _, h := range p.Facts.Cgroup.Hierarchies {
+	req.Cgroups = cgroupDirs(p.Facts, m.Dirs())
+	return nil
+}
+
+// cgroupDirs are the container's cgroups by hierarchy: those of a manager, or,
+// where dirs is nil, the caller's own.
+func cgroupDirs(f *host.Facts, dirs map[string]string) []compile.CgroupDir {
+	var all []compile.CgroupDir
+	for _, h := range f.Cgroup.Hierarchies {
 		key := strings.Join(h.Controllers, ",")
 		if h.V2 {
 			key = ""
 		}
-		if dir, ok := dirs[key]; ok {
-			req.Cgroups = append(req.Cgroups, compile.CgroupDir{Controllers: h.Controllers, Path: dir, Mount: h.Mount, V2: h.V2})
+		dir, ok := dirs[key]
+		if dirs == nil {
+			dir, ok = h.Mount+h.Own, true
+		}
+		if ok {
+			all = append(all, compile.CgroupDir{Controllers: h.Controllers, Path: dir, Mount: h.Mount, V2: h.V2})
 		}
 	}
-	return nil
+	return all
 }
 
 // limits says whether resources ask for anything that needs a cgroup. Device
