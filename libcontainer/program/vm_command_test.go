@@ -48,6 +48,8 @@ func TestMalformedCommands(t *testing.T) {
 		"resume at 0":            words(cmdResume, 0, 0),
 		"resume at the header":   words(cmdResume, dataBase, 0),
 		"resume below the first": words(cmdResume, stepsAddr-stepSize, 0),
+		// 2^64 is a multiple of a step's size and 16: this wraps around to a step.
+		"resume 16 below":        words(cmdResume, stepsAddr-16, 0),
 		"resume misaligned":      words(cmdResume, stepsAddr+8, 0),
 		"resume misaligned by 1": words(cmdResume, last+1, 0),
 		"resume at the end":      words(cmdResume, last+stepSize, 0),
