@@ -29,7 +29,7 @@ func (c *compiler) cgroupMount(m *specs.Mount, dest string, o *mountOptions) {
 		return
 	}
 	fd := c.tmpfs("mode=755", o.set&^unix.MOUNT_ATTR_RDONLY, "the cgroup hierarchies' directory")
-	c.attach(fd, dest, false)
+	c.attach(fd, target{dest: dest, dir: true, fresh: true})
 	for _, h := range c.req.Cgroups {
 		if h.V2 {
 			continue
@@ -76,7 +76,7 @@ func (c *compiler) hierarchy(h *CgroupDir, dest string, o *mountOptions) {
 			program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("mount")
 		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dir)
 	}
-	c.attachMade(fd, dir, dest, name)
+	c.attach(fd, target{dest: dir, dir: true})
 	if len(h.Controllers) < 2 {
 		return
 	}
@@ -85,15 +85,6 @@ func (c *compiler) hierarchy(h *CgroupDir, dest string, o *mountOptions) {
 			c.linkIn(dest, ctl, name)
 		}
 	}
-}
-
-// attachMade makes the directory name in dir's parent, a tmpfs of the runtime's
-// own making, and attaches the mount to it.
-func (c *compiler) attachMade(fd *program.Slot, dir, parent, name string) {
-	p := c.inRoot(parent, unix.O_PATH|unix.O_DIRECTORY, "open "+parent).FD("dir")
-	c.Do(program.CallMkdirat, "make "+dir, program.From(p), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
-	c.Do(program.CallClose, "close "+parent, program.From(p))
-	c.attach(fd, dir, false)
 }
 
 func (c *compiler) linkIn(parent, name, target string) {
@@ -122,7 +113,7 @@ func (c *compiler) cgroup2Mount(m *specs.Mount, dest string, o *mountOptions) {
 		fd := c.Do(program.CallOpenTree, "clone the container's cgroup directory", program.AtCwd, program.Path(h.Path),
 			program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("mount")
 		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dest)
-		c.attach(fd, dest, false)
+		c.attach(fd, target{dest: dest, dir: true})
 		return
 	}
 	v2 := *m

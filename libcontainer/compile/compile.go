@@ -77,6 +77,7 @@ type compiler struct {
 	pts  *program.Slot // the mount of the container's devpts
 	proc *program.Slot // a procfs of the child's own
 
+	mounted []target              // what has been attached so far
 	sources map[int]*program.Slot // bind sources opened before the user namespace
 	entries []*program.Slot       // cgroup files opened before it
 	umask   *program.Slot

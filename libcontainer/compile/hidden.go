@@ -21,9 +21,10 @@ func (c *compiler) hiddenPaths() {
 	// One empty tmpfs covers all directories: each would be a superblock to
 	// make and to reap.
 	empty := c.tmpfs("nr_inodes=1", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, "masked directories")
+	dirs, files := c.newCover(empty), c.newCover(c.null)
 	for i, p := range l.MaskedPaths {
 		c.at(item("linux.maskedPaths", i))
-		c.maskPath(p, empty)
+		c.maskPath(p, dirs, files)
 	}
 	c.at("linux.maskedPaths")
 	c.Do(program.CallClose, "close the empty tmpfs", program.From(empty))
@@ -37,7 +38,7 @@ func (c *compiler) readonlyPath(p string) {
 	fd := c.Do(program.CallOpenTree, "clone it", program.From(to), program.Path(""),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)).FD("mount")
 	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, true, "make it read-only")
-	c.cover(fd, to, "attach it over "+p)
+	c.attachOver(fd, to, p)
 	c.Do(program.CallClose, "close the mount", program.From(fd))
 	c.Do(program.CallClose, "close "+p, program.From(to))
 	c.Here(end)
@@ -45,7 +46,7 @@ func (c *compiler) readonlyPath(p string) {
 
 // maskPath covers a directory with the empty tmpfs and a file with /dev/null:
 // clones of descriptors that were verified, never of a name (CVE-2025-31133).
-func (c *compiler) maskPath(p string, empty *program.Slot) {
+func (c *compiler) maskPath(p string, empty, null cover) {
 	file, end := c.Label(), c.Label()
 	to := c.inRoot(p, unix.O_PATH|unix.O_DIRECTORY, "open "+p+" to mask it").
 		On(unix.ENOENT, end).On(unix.ENOTDIR, file).FD("target")
@@ -54,27 +55,40 @@ func (c *compiler) maskPath(p string, empty *program.Slot) {
 	c.Here(file)
 	// ENOTDIR may also be about a directory on the way: then nothing is there.
 	c.inRoot(p, unix.O_PATH, "open "+p+", which is a file").On(unix.ENOENT, end).On(unix.ENOTDIR, end).Into(to)
-	c.mask(c.null, to, p)
+	c.mask(null, to, p)
 	c.Here(end)
 }
 
-// mask covers a path with a clone. Before Linux 6.15 a mount that is not attached
-// yet cannot be cloned (EINVAL): then the cover itself goes there, and the next
-// ones are cloned from it.
-func (c *compiler) mask(with, to *program.Slot, p string) {
-	direct, done := c.Label(), c.Label()
-	fd := c.Do(program.CallOpenTree, "clone the cover", program.From(with), program.Path(""),
-		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)).On(unix.EINVAL, direct).FD("cover")
-	c.cover(fd, to, "attach it over "+p)
-	c.Do(program.CallClose, "close the cover", program.From(fd))
+// cover is what masked paths are covered with. It goes to the first path itself;
+// the next ones get clones of it: before Linux 6.15 a mount that is not attached
+// yet can not be cloned, and one that is never attached costs an RCU grace period
+// when it is closed.
+type cover struct{ mount, used *program.Slot }
+
+// newCover takes a detached mount as a cover.
+func (c *compiler) newCover(mount *program.Slot) cover {
+	used := c.Slot(mount.Name + "-used")
+	c.Set(used, program.Int(0), "note that "+mount.Name+" covers nothing yet")
+	return cover{mount, used}
+}
+
+// mask covers a path.
+func (c *compiler) mask(with cover, to *program.Slot, p string) {
+	clone, done := c.Label(), c.Label()
+	c.Expect(program.From(with.used), ^uint64(0), 0, unix.EBUSY, "see whether the cover covers something already").On(unix.EBUSY, clone)
+	c.attachOver(with.mount, to, p)
+	c.Set(with.used, program.Int(1), "note that it does")
 	c.Jump(done, "go on")
-	c.Here(direct)
-	c.cover(with, to, "attach the cover itself over "+p)
+	c.Here(clone)
+	fd := c.Do(program.CallOpenTree, "clone the cover", program.From(with.mount), program.Path(""),
+		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)).FD("cover")
+	c.attachOver(fd, to, p)
+	c.Do(program.CallClose, "close the clone", program.From(fd))
 	c.Here(done)
 	c.Do(program.CallClose, "close "+p, program.From(to))
 }
 
-func (c *compiler) cover(fd, to *program.Slot, why string) {
-	c.Do(program.CallMoveMount, why, program.From(fd), program.Path(""), program.From(to), program.Path(""),
+func (c *compiler) attachOver(fd, to *program.Slot, p string) {
+	c.Do(program.CallMoveMount, "attach it over "+p, program.From(fd), program.Path(""), program.From(to), program.Path(""),
 		program.Uint(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
 }

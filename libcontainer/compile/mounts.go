@@ -92,7 +92,7 @@ func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions
 		fd = c.openSource(m, o)
 	}
 	c.flags(fd, dest, o, true)
-	c.attach(fd, dest, dest == "/dev/pts")
+	c.attach(fd, target{dest: dest, keep: dest == "/dev/pts"})
 }
 
 // fileSystem mounts one that the kernel makes.
@@ -123,7 +123,7 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 	if o.recSet|o.recClr != 0 || len(o.propagations) > 0 {
 		c.flags(fd, dest, o, false)
 	}
-	c.attach(fd, dest, m.Type == "devpts")
+	c.attach(fd, target{dest: dest, dir: true, fresh: m.Type == "tmpfs", keep: m.Type == "devpts"})
 }
 
 // inUserNS says whether the container is in another user namespace than the
@@ -195,37 +195,72 @@ func (c *compiler) flags(fd *program.Slot, dest string, o *mountOptions, own boo
 	}
 }
 
-// attach puts a detached mount to its place. keep leaves the descriptor open,
-// for the devpts, through which the console is opened later.
-func (c *compiler) attach(fd *program.Slot, dest string, keep bool) {
-	to := c.inRoot(dest, unix.O_PATH, "open the mount point "+dest).
-		Mend(c.makeMountPoint(fd, dest)).FD("target")
-	c.Do(program.CallMoveMount, "attach the mount to "+dest, program.From(fd), program.Path(""), program.From(to), program.Path(""),
+// target is the place of a mount.
+type target struct {
+	dest string
+	// dir says that what is mounted is a directory for sure.
+	dir bool
+	// fresh says that it is a new and empty file system, so that nothing below
+	// dest is there yet.
+	fresh bool
+	// keep leaves the descriptor open: through the devpts' the console is opened.
+	keep bool
+}
+
+// attach puts a detached mount to its place.
+func (c *compiler) attach(fd *program.Slot, t target) {
+	last := mountPoint(c, fd, t.dir)
+	if base, ok := c.freshAbove(t.dest); ok {
+		// Known not to be there: made at once, the child need not stop and ask.
+		c.pathSteps(&c.Builder, base, t.dest, last)
+	}
+	to := c.inRoot(t.dest, unix.O_PATH, "open the mount point "+t.dest).
+		Mend(c.makePath(t.dest, "make the missing mount point", last)).FD("target")
+	c.Do(program.CallMoveMount, "attach the mount to "+t.dest, program.From(fd), program.Path(""), program.From(to), program.Path(""),
 		program.Uint(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)).
-		Say(unix.ENOTDIR, "cannot attach the mount to "+dest+": not a directory", "are you trying to mount a directory onto a file (or vice-versa)?")
+		Say(unix.ENOTDIR, "cannot attach the mount to "+t.dest+": not a directory", "are you trying to mount a directory onto a file (or vice-versa)?")
 	c.Do(program.CallClose, "close the mount point", program.From(to))
-	if keep && c.spec.Process != nil && c.spec.Process.Terminal {
+	c.mounted = append(c.mounted, t)
+	if t.keep && c.spec.Process != nil && c.spec.Process.Terminal {
 		c.pts = fd
 		return
 	}
 	c.Do(program.CallClose, "close the mount", program.From(fd))
 }
 
-// makeMountPoint is the mend for a missing mount point: a directory, or an empty
-// file when what is to be mounted is not a directory.
-func (c *compiler) makeMountPoint(fd *program.Slot, dest string) program.Mend {
-	return c.makePath(dest, "make the missing mount point", func(b *program.Builder, parent *program.Slot, name string) {
+// freshAbove says whether dest lies in a file system that was mounted empty by an
+// earlier entry, and where that is.
+func (c *compiler) freshAbove(dest string) (base string, ok bool) {
+	for _, t := range c.mounted {
+		if t.dest != dest && strings.HasPrefix(dest, strings.TrimSuffix(t.dest, "/")+"/") && len(t.dest) >= len(base) {
+			base, ok = t.dest, t.fresh
+		}
+		if t.dest == dest {
+			// Mounted over before: it is there.
+			return "", false
+		}
+	}
+	return base, ok
+}
+
+// mountPoint makes a mount point: a directory, or an empty file when what is to
+// be mounted is not a directory.
+func mountPoint(c *compiler, fd *program.Slot, dir bool) makeLast {
+	if dir {
+		return makeDirectory
+	}
+	return func(b *program.Builder, parent *program.Slot, name string) {
 		file, done := b.Label(), b.Label()
 		b.Do(program.CallStatx, "look at what is to be mounted", program.From(fd), program.Path(""),
 			program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat))
 		b.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, unix.S_IFDIR<<modeShift, unix.ENOTDIR, "see whether it is a directory").
 			On(unix.ENOTDIR, file)
-		b.Do(program.CallMkdirat, "make the directory "+name, program.From(parent), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
+		makeDirectory(b, parent, name)
 		b.Jump(done, "go on")
 		b.Here(file)
 		b.Do(program.CallMknodat, "make the file "+name, program.From(parent), program.Path(name), program.Int(unix.S_IFREG|0o755), program.Int(0)).Ignore(unix.EEXIST)
 		b.Here(done)
-	})
+	}
 }
 
 // makeCwd makes the working directory when the root file system lacks it, as

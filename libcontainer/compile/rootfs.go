@@ -157,17 +157,18 @@ func openHow(flags, resolve uint64) *program.Data {
 	return program.OpenHow(flags|unix.O_CLOEXEC, resolve)
 }
 
-// makePath is a mend for a path of the container that is not there: each
-// directory on the way to it, and, if the last element is wanted, that too.
-// last adds the steps that make the last element in the directory it is given.
-func (c *compiler) makePath(p string, why string, last func(b *program.Builder, parent *program.Slot, name string)) program.Mend {
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
-	parts := strings.FieldsFunc(p, func(r rune) bool { return r == '/' })
-	dir := ""
+// makeLast adds the steps that make the last element of a path in its directory.
+type makeLast func(b *program.Builder, parent *program.Slot, name string)
+
+// pathSteps adds the steps that make a path of the container below base, which is
+// there: each directory on the way, and the last element.
+func (c *compiler) pathSteps(b *program.Builder, base, p string, last makeLast) {
+	parts := strings.FieldsFunc(strings.TrimPrefix(p, base), func(r rune) bool { return r == '/' })
+	dir := strings.TrimSuffix(base, "/")
 	for i, name := range parts {
-		parent := "/"
-		if dir != "" {
-			parent = dir
+		parent := dir
+		if parent == "" {
+			parent = "/"
 		}
 		fd := b.Do(program.CallOpenat2, "open "+parent, program.From(c.root), program.Path(parent),
 			program.Ptr(openHow(unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT)), program.Int(24)).FD("dir")
@@ -175,19 +176,27 @@ func (c *compiler) makePath(p string, why string, last func(b *program.Builder, 
 		case name == "." || name == "..":
 			// There always: the kernel walks them, as it will after the repair.
 		case i < len(parts)-1:
-			b.Do(program.CallMkdirat, "make "+name, program.From(fd), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
+			makeDirectory(b, fd, name)
 		default:
 			last(b, fd, name)
 		}
 		b.Do(program.CallClose, "close "+parent, program.From(fd))
 		dir += "/" + name
 	}
+}
+
+func makeDirectory(b *program.Builder, parent *program.Slot, name string) {
+	b.Do(program.CallMkdirat, "make the directory "+name, program.From(parent), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
+}
+
+// makePath is a mend for a path of the container that is not there.
+func (c *compiler) makePath(p, why string, last makeLast) program.Mend {
+	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	c.pathSteps(b, "/", p, last)
 	return program.Mend{On: []unix.Errno{unix.ENOENT}, Why: why, Steps: b.Steps(), Then: program.Retry}
 }
 
 // makeDir is the mend for a missing directory.
 func (c *compiler) makeDir(p string) program.Mend {
-	return c.makePath(p, "make the missing directory", func(b *program.Builder, parent *program.Slot, name string) {
-		b.Do(program.CallMkdirat, "make "+name, program.From(parent), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
-	})
+	return c.makePath(p, "make the missing directory", makeDirectory)
 }
