@@ -317,11 +317,19 @@ func TestForeignSender(t *testing.T) {
 	b.Do(CallRead, "wait for ever", Int(4), Ptr(Buffer(1, "byte")), Int(1))
 	b.Here(other)
 	b.Barrier(BarrierBorn, "speak for the first")
-	m := start(t, b, false, fdOf(r))
+	alive, w := pipe(t)
+	m := start(t, b, false, fdOf(r), fdOf(w))
 	err := m.Run(handler{barrier: func(*Machine, Barrier) error { t.Error("the handler was called"); return nil }}, 0)
 	if err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("got %v", err)
 	}
+	// The pipe ends when the last process that has it does, the foreign one too.
+	m.Kill()
+	m.Close()
+	if err := alive.SetReadDeadline(time.Now().Add(patience * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, alive, w)
 }
 
 // The child hands over a descriptor that it opened.
