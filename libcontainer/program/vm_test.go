@@ -223,6 +223,15 @@ func TestHarmless(t *testing.T) {
 	}
 }
 
+// What stands behind the four entries, the next step's number, is no fifth.
+func TestHarmlessEnds(t *testing.T) {
+	b := &Builder{}
+	b.Do(CallClose, "fail", Int(-1)).Ignore(4001, 4002, 4003, 4004)
+	b.steps[0].Fail = unix.Errno(CallUmask.info().nr)
+	b.Do(CallUmask, "never", Int(0o22))
+	fails(t, start(t, b, false), handler{}, 0, b.steps[0].Fail)
+}
+
 // A success is no errno: nothing is skipped, whatever the step lists.
 func TestHarmlessSuccess(t *testing.T) {
 	b := &Builder{}
