@@ -120,6 +120,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Program, error) {
 	c.names()
 	c.readonlyRoot()
 	c.hiddenPaths()
+	c.finalPropagation()
 	c.Phase = program.PhaseProcess
 	c.process()
 	c.Phase = program.PhaseStart

@@ -42,9 +42,7 @@ func (c *compiler) devices() {
 		return
 	}
 	c.at("")
-	if c.dev = c.deviceMount(); c.dev == nil {
-		c.dev = c.inRoot("/dev", unix.O_PATH|unix.O_DIRECTORY, "open /dev").Mend(c.makeDir("/dev")).FD("dev")
-	}
+	c.dev = c.inRoot("/dev", unix.O_PATH|unix.O_DIRECTORY, "open /dev").Mend(c.makeDir("/dev")).FD("dev")
 	for _, n := range defaultNodes {
 		if !c.configured(n.path) {
 			c.node(c.dev, &n)
@@ -55,17 +53,6 @@ func (c *compiler) devices() {
 	}
 	c.at("")
 	c.links()
-}
-
-// deviceMount is what config.json mounts on /dev, if it does, by its own descriptor.
-func (c *compiler) deviceMount() *program.Slot {
-	var fd *program.Slot
-	for i := range c.mounted {
-		if c.mounted[i].dest == "/dev" {
-			fd = c.mounted[i].fd
-		}
-	}
-	return fd
 }
 
 // configured says whether config.json itself lists the device.
@@ -156,7 +143,7 @@ func (c *compiler) bindNode(b *program.Builder, dir *program.Slot, n *node) {
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).FD("node")
 	b.Do(program.CallStatx, "look at it", program.From(src), program.Path(""),
 		program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat))
-	b.Expect(program.From(c.statRdev()), ^uint64(0), uint64(n.major)|uint64(n.minor)<<32, unix.ENODEV, "see that it is the device that was asked for")
+	b.Expect(program.From(c.statRdev()), ^uint64(0), uint64(n.major)|uint64(n.minor)<<32, unix.ENODEV, "see that the host's "+n.path+" is the device that was asked for")
 	to := b.Do(program.CallOpenat2, "open the file to bind to", program.From(dir), program.Path(name),
 		program.Ptr(openHow(unix.O_PATH, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)), program.Int(24)).FD("target")
 	b.Do(program.CallMoveMount, "attach the device", program.From(src), program.Path(""), program.From(to), program.Path(""),

@@ -60,6 +60,10 @@ func (c *compiler) rootPropagation() {
 		c.at("root.path")
 	}
 	f := flag
+	if flag == unix.MS_UNBINDABLE {
+		// The root file system is about to be cloned; pivot makes it unbindable.
+		f = unix.MS_PRIVATE
+	}
 	if rec {
 		f |= unix.MS_REC
 	}
@@ -93,6 +97,12 @@ func (c *compiler) mountFlags(target string, flags uint64, why string) program.S
 // pivot leaves the host's file systems.
 func (c *compiler) pivot() {
 	c.at("root.path")
+	var old *program.Slot
+	word := c.linux().RootfsPropagation
+	if word != "" && c.ns.has(unix.CLONE_NEWNS) && !c.req.NoPivot {
+		old = c.Do(program.CallOpenat, "open the old root", program.AtCwd, program.Path("/"),
+			program.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), program.Int(0)).FD("oldroot")
+	}
 	c.Do(program.CallFchdir, "go to the new root", program.From(c.root))
 	switch {
 	case !c.ns.has(unix.CLONE_NEWNS):
@@ -106,21 +116,33 @@ func (c *compiler) pivot() {
 	default:
 		c.Do(program.CallPivotRoot, "make it the root, the old one above it", program.Path("."), program.Path(".")).
 			Say(unix.EINVAL, "", "on a ramdisk use --no-pivot")
-		// A umount of shared mounts would spread to the host.
-		if flag, _, _ := propagation(c.linux().RootfsPropagation); flag == unix.MS_SHARED {
+		if old != nil {
+			// All words but the default's leave shared mounts somewhere in the old
+			// tree, and a umount of them would spread to the host. By the old root's
+			// descriptor: mount(2) of "." would be about the new one, only umount2(2)
+			// climbs what is stacked there.
+			c.Do(program.CallFchdir, "go to the old root", program.From(old))
 			c.mountFlags(".", unix.MS_SLAVE|unix.MS_REC, "keep the unmounting from the host")
+			c.Do(program.CallClose, "close the old root", program.From(old))
 		}
 		c.Do(program.CallUmount2, "let go of the old root", program.Path("."), program.Int(unix.MNT_DETACH))
 	}
 	c.Do(program.CallChdir, "go to /", program.Path("/"))
-	if word := c.linux().RootfsPropagation; word != "" && c.ns.has(unix.CLONE_NEWNS) {
-		c.at("linux.rootfsPropagation")
-		flag, rec, _ := propagation(word)
-		if rec {
-			flag |= unix.MS_REC
-		}
-		c.mountFlags("/", flag, "set the propagation of the root")
+}
+
+// finalPropagation gives the root the propagation that the config asks for. It
+// comes after all mounts: an unbindable tree can not be cloned any more.
+func (c *compiler) finalPropagation() {
+	word := c.linux().RootfsPropagation
+	if word == "" || !c.ns.has(unix.CLONE_NEWNS) {
+		return
 	}
+	c.at("linux.rootfsPropagation")
+	flag, rec, _ := propagation(word)
+	if rec {
+		flag |= unix.MS_REC
+	}
+	c.mountFlags("/", flag, "set the propagation of the root")
 }
 
 // readonlyRoot comes after everything that is made in the root file system. The
