@@ -42,7 +42,9 @@ func (c *compiler) devices() {
 		return
 	}
 	c.at("")
-	c.dev = c.inRoot("/dev", unix.O_PATH|unix.O_DIRECTORY, "open /dev").Mend(c.makeDir("/dev")).FD("dev")
+	if c.dev = c.deviceMount(); c.dev == nil {
+		c.dev = c.inRoot("/dev", unix.O_PATH|unix.O_DIRECTORY, "open /dev").Mend(c.makeDir("/dev")).FD("dev")
+	}
 	for _, n := range defaultNodes {
 		if !c.configured(n.path) {
 			c.node(c.dev, &n)
@@ -53,6 +55,17 @@ func (c *compiler) devices() {
 	}
 	c.at("")
 	c.links()
+}
+
+// deviceMount is what config.json mounts on /dev, if it does, by its own descriptor.
+func (c *compiler) deviceMount() *program.Slot {
+	var fd *program.Slot
+	for i := range c.mounted {
+		if c.mounted[i].dest == "/dev" {
+			fd = c.mounted[i].fd
+		}
+	}
+	return fd
 }
 
 // configured says whether config.json itself lists the device.

@@ -31,10 +31,19 @@ func (c *compiler) hiddenPaths() {
 	c.Do(program.CallClose, "close the host's /dev/null", program.From(c.null))
 }
 
+// inMount opens a path to be hidden, through the mount that it lies in.
+func (c *compiler) inMount(p string, flags uint64, why string) program.StepRef {
+	fd, rest := c.mountAbove(p)
+	if fd == nil {
+		return c.inRoot(p, flags, why)
+	}
+	return c.Do(program.CallOpenat2, why, program.From(fd), program.Path(rest), program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT)), program.Int(24))
+}
+
 // readonlyPath binds a path to itself, read-only, with all below it.
 func (c *compiler) readonlyPath(p string) {
 	end := c.Label()
-	to := c.inRoot(p, unix.O_PATH, "open "+p+" to write-protect it").On(unix.ENOENT, end).On(unix.ENOTDIR, end).FD("target")
+	to := c.inMount(p, unix.O_PATH, "open "+p+" to write-protect it").On(unix.ENOENT, end).On(unix.ENOTDIR, end).FD("target")
 	fd := c.Do(program.CallOpenTree, "clone it", program.From(to), program.Path(""),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)).FD("mount")
 	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, true, "make it read-only")
@@ -48,13 +57,13 @@ func (c *compiler) readonlyPath(p string) {
 // clones of descriptors that were verified, never of a name (CVE-2025-31133).
 func (c *compiler) maskPath(p string, empty, null cover) {
 	file, end := c.Label(), c.Label()
-	to := c.inRoot(p, unix.O_PATH|unix.O_DIRECTORY, "open "+p+" to mask it").
+	to := c.inMount(p, unix.O_PATH|unix.O_DIRECTORY, "open "+p+" to mask it").
 		On(unix.ENOENT, end).On(unix.ENOTDIR, file).FD("target")
 	c.mask(empty, to, p)
 	c.Jump(end, "go on")
 	c.Here(file)
 	// ENOTDIR may also be about a directory on the way: then nothing is there.
-	c.inRoot(p, unix.O_PATH, "open "+p+", which is a file").On(unix.ENOENT, end).On(unix.ENOTDIR, end).Into(to)
+	c.inMount(p, unix.O_PATH, "open "+p+", which is a file").On(unix.ENOENT, end).On(unix.ENOTDIR, end).Into(to)
 	c.mask(null, to, p)
 	c.Here(end)
 }

@@ -211,6 +211,8 @@ type target struct {
 	fresh bool
 	// keep leaves the descriptor open: through the devpts' the console is opened.
 	keep bool
+	// fd is the mount, held open where something is made or hidden below it.
+	fd *program.Slot
 }
 
 // attach puts a detached mount to its place.
@@ -227,12 +229,48 @@ func (c *compiler) attach(fd *program.Slot, t target) {
 		// The kernel says EINVAL; engines look for the words of ENOTDIR.
 		Say(unix.EINVAL, "cannot attach the mount to "+t.dest+": one is a directory, the other is not a directory", "are you trying to mount a directory onto a file (or vice-versa)?")
 	c.Do(program.CallClose, "close the mount point", program.From(to))
+	if c.needed(t.dest) {
+		t.fd = fd
+	}
 	c.mounted = append(c.mounted, t)
 	if t.keep && c.spec.Process != nil && c.spec.Process.Terminal {
 		c.pts = fd
 		return
 	}
-	c.Do(program.CallClose, "close the mount", program.From(fd))
+	if t.fd == nil {
+		c.Do(program.CallClose, "close the mount", program.From(fd))
+	}
+}
+
+// needed says whether something is made or hidden below a mount later. It is
+// then reached through the mount's own descriptor: its mount point may lie, by a
+// link of the image, in a volume where others can put something else in its
+// place, and a procfs without its masks is the host (CVE-2019-19921).
+func (c *compiler) needed(dest string) bool {
+	l := c.linux()
+	for _, list := range [...][]string{l.MaskedPaths, l.ReadonlyPaths} {
+		for _, p := range list {
+			if dest != "/" && strings.HasPrefix(p, dest+"/") {
+				return true
+			}
+		}
+	}
+	return dest == "/dev"
+}
+
+// mountAbove returns the mount of config.json that a path lies below, and the
+// rest of the path; nil where there is none, or none that is held open.
+func (c *compiler) mountAbove(p string) (fd *program.Slot, rest string) {
+	if path.Clean(p) != p {
+		return nil, "" // who knows where dots lead to from a link
+	}
+	for i := range c.mounted {
+		t := &c.mounted[i]
+		if below, ok := strings.CutPrefix(p, t.dest+"/"); ok && t.dest != "/" {
+			fd, rest = t.fd, below // a later one lies over an earlier one
+		}
+	}
+	return fd, rest
 }
 
 // freshAbove says whether dest lies in a file system that was mounted empty by an
