@@ -51,11 +51,28 @@ func (c *compiler) process() {
 		c.Do(program.CallPrctl, "let no execve give new privileges", program.Int(unix.PR_SET_NO_NEW_PRIVS), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
 	}
 	entered := c.enterAsRoot()
+	if c.seesAll() {
+		c.hide()
+	}
 	c.credentials(c.capabilities())
 	c.workingDirectory(entered)
 	c.executable()
 	c.restoreUmask()
 	c.settle()
+}
+
+// seesAll says whether the runtime may look into the child whatever it is.
+func (c *compiler) seesAll() bool {
+	return c.host.Privileged() && c.host.Permitted&(1<<unix.CAP_SYS_PTRACE) != 0
+}
+
+// hide keeps others from looking into the child once its rights are no more than
+// those of its own user: a container in the same pid namespace, as the members of
+// a pod are, could take the start FIFO through /proc/PID/fd, keep start waiting
+// for ever, and rewrite what is about to be executed. execve takes it back.
+func (c *compiler) hide() {
+	c.at("")
+	c.Do(program.CallPrctl, "let no other process look in", program.Int(unix.PR_SET_DUMPABLE), program.Int(0))
 }
 
 // settle is the last before the container is ready: no descriptor of the host
@@ -297,6 +314,9 @@ func (c *compiler) start() {
 	}
 	c.at("")
 	c.Barrier(program.BarrierReady, "tell the runtime that the container is created")
+	if !c.seesAll() || p == nil {
+		c.hide()
+	}
 	if c.gate >= 0 {
 		// From here on there is no runtime to ask: the FIFO takes the socket's
 		// place, and a report there is final. `start` reads it.
