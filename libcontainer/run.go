@@ -44,7 +44,6 @@ func (c *creation) run(o *RunOptions) (int, error) {
 	var fwd *forwarder
 	if !o.Detach {
 		fwd = newForwarder()
-		defer fwd.stop()
 	}
 	if err := c.build(); err != nil {
 		return -1, c.undo(err)

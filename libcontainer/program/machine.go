@@ -2,7 +2,6 @@ package program
 
 import (
 	"os"
-	"runtime"
 	"strconv"
 	"syscall"
 
@@ -107,9 +106,10 @@ func (m *Machine) spawn(image int, files []int, sock, cgroup int) error {
 		fds = append(fds, uintptr(high))
 		name, argv, pidfd = emulator[0], append(emulator[:len(emulator):len(emulator)], name), nil
 	}
-	// PDEATHSIG is about the thread that forks; the first steps of a program set
-	// it, so that thread must live as long as Berth does.
-	runtime.LockOSThread()
+	// PDEATHSIG, which the first step of a program sets, is about the thread that
+	// forks. It need not be held for that: Go ends no thread before the process,
+	// and a goroutine that is bound to one pays for every system call with a
+	// hand-over between threads.
 	m.Pid, err = syscall.ForkExec(name, argv, &syscall.ProcAttr{
 		Files: fds,
 		Sys: &syscall.SysProcAttr{
@@ -119,7 +119,6 @@ func (m *Machine) spawn(image int, files []int, sock, cgroup int) error {
 			CgroupFD:    cgroup,
 		},
 	})
-	runtime.KeepAlive(files)
 	if err != nil {
 		m.Pid = 0
 		return &fault.Error{Msg: "cannot start the container's init", Call: "clone, execve", Err: err, Hint: spawnHint(err)}
