@@ -89,8 +89,10 @@ type State struct {
 	Bundle      string
 	Rootfs      string
 	Created     time.Time
-	Owner       string
+	Owner       string // List alone looks the name up
 	Annotations map[string]string
+
+	uid int
 }
 
 // store opens the root directory.
@@ -99,6 +101,20 @@ func (r *Runtime) store() *state.Store { return state.Open(r.Root) }
 // open opens a container that exists.
 func (r *Runtime) open(id string, mode state.LockMode) (*state.Dir, error) {
 	return r.store().Get(id, mode)
+}
+
+// record opens a container and reads its record; the caller closes the directory.
+func (r *Runtime) record(id string, mode state.LockMode) (*state.Dir, *state.Record, error) {
+	d, err := r.open(id, mode)
+	if err != nil {
+		return nil, nil, err
+	}
+	rec, err := d.Record()
+	if err != nil {
+		d.Close()
+		return nil, nil, err
+	}
+	return d, rec, nil
 }
 
 // rootless says whether the caller is to be treated as an ordinary user.

@@ -31,10 +31,12 @@ func (r *Runtime) Delete(id string, force bool) error {
 	}
 	defer d.Close()
 	if force {
-		// A create or start that hangs holds the lock: it ends when its child does.
-		r.killFirst(d)
+		err = r.killFirst(d)
 	}
-	if err := d.Lock(state.Exclusive); err != nil {
+	if err == nil {
+		err = d.Lock(state.Exclusive)
+	}
+	if err != nil {
 		if force && errors.Is(err, state.ErrNotExist) {
 			return nil
 		}
@@ -43,14 +45,32 @@ func (r *Runtime) Delete(id string, force bool) error {
 	return r.destroy(d, force)
 }
 
-func (r *Runtime) killFirst(d *state.Dir) {
-	rec, err := d.Record()
-	if err != nil {
-		return
-	}
-	if p, err := state.OpenProcess(rec.PID, rec.StartTime); err == nil {
-		_ = p.Signal(unix.SIGKILL)
-		p.Close()
+// killFirst ends what keeps another command waiting: a create or start that
+// hangs holds the lock, and ends when its child does. The child may be stopped,
+// frozen, or be cloned only now by a relay that the record still names, so this
+// is repeated, but not for ever.
+func (r *Runtime) killFirst(d *state.Dir) error {
+	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		rec, err := d.Record()
+		if err == nil {
+			if p, err := state.OpenProcess(rec.PID, rec.StartTime); err == nil {
+				_ = p.Signal(unix.SIGKILL)
+				p.Close()
+			}
+		}
+		busy, err := d.Busy()
+		if err != nil || !busy {
+			return err
+		}
+		if rec != nil && len(rec.Cgroups) > 0 {
+			// What is frozen does not die before it is thawed.
+			if m, err := cgroups.FromPaths(rec.Cgroups); err == nil {
+				_ = m.Kill(unix.SIGKILL)
+			}
+		}
+		if time.Now().After(end) {
+			return &fault.Error{Msg: "cannot delete container " + d.ID() + ": another command is at work on it", Hint: "kill that first: see /proc/locks for who holds " + d.Path()}
+		}
 	}
 }
 

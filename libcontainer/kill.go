@@ -13,15 +13,11 @@ var errNotRunning = fault.New("container not running")
 // Kill sends a signal to the container's process, by pidfd; with all, or where
 // the container shares its pid namespace, to every process in its cgroup.
 func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
-	d, err := r.open(id, state.Unlocked)
+	d, rec, err := r.record(id, state.Unlocked)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	rec, err := d.Record()
-	if err != nil {
-		return err
-	}
 	if len(rec.Cgroups) > 0 && (all || !rec.PrivatePID && sig == unix.SIGKILL) {
 		// Also when the first process is gone: others may have outlived it.
 		m, err := cgroups.FromPaths(rec.Cgroups)

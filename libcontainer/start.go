@@ -12,15 +12,11 @@ import (
 // Start lets a created container execute its process. It returns when that has
 // happened; that it failed is the error, with the kernel's errno.
 func (r *Runtime) Start(id string) error {
-	d, err := r.open(id, state.Exclusive)
+	d, rec, err := r.record(id, state.Exclusive)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	rec, err := d.Record()
-	if err != nil {
-		return err
-	}
 	status, proc, err := d.Probe(rec)
 	if err != nil {
 		return err

@@ -13,15 +13,11 @@ import (
 
 // State says where a container is in its life.
 func (r *Runtime) State(id string) (*State, error) {
-	d, err := r.open(id, state.Unlocked)
+	d, rec, err := r.record(id, state.Unlocked)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	rec, err := d.Record()
-	if err != nil {
-		return nil, err
-	}
 	return describe(d, rec)
 }
 
@@ -32,7 +28,7 @@ func describe(d *state.Dir, rec *state.Record) (*State, error) {
 	}
 	s := &State{
 		OCIVersion: specs.Version, ID: rec.ID, Status: status.String(), Bundle: rec.Bundle,
-		Rootfs: rec.Rootfs, Created: rec.Created, Annotations: rec.Annotations,
+		Rootfs: rec.Rootfs, Created: rec.Created, Annotations: rec.Annotations, uid: rec.UID,
 	}
 	if p != nil {
 		s.Pid = p.PID()
@@ -66,7 +62,7 @@ func (r *Runtime) List() ([]State, error) {
 	}
 	var all []State
 	for _, id := range ids {
-		st, err := r.describeID(id)
+		st, err := r.State(id)
 		switch {
 		case errors.Is(err, state.ErrNotExist), errors.Is(err, state.ErrNoRecord):
 			continue
@@ -74,27 +70,10 @@ func (r *Runtime) List() ([]State, error) {
 			r.Log.Warn("container " + id + ": " + err.Error())
 			continue
 		}
+		st.Owner = userName(st.uid)
 		all = append(all, *st)
 	}
 	return all, nil
-}
-
-func (r *Runtime) describeID(id string) (*State, error) {
-	d, err := r.open(id, state.Unlocked)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	rec, err := d.Record()
-	if err != nil {
-		return nil, err
-	}
-	st, err := describe(d, rec)
-	if err != nil {
-		return nil, err
-	}
-	st.Owner = userName(rec.UID)
-	return st, nil
 }
 
 // userName is the name of a user of the host, or his number.

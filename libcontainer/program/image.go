@@ -13,21 +13,21 @@ import (
 // vm.mmap_min_addr and far below where kernels put stacks and the vDSO.
 const (
 	codeBase = 0x400000
-	dataBase = 0x10000000 // vm_*.s: DATA
+	dataBase = 0x10000000 // vm.h: DATA
 
-	inboxOff  = 256 // vm_*.s: INBOX
+	inboxOff  = 256 // vm.h: INBOX
 	inboxLen  = 7936
 	stepsOff  = inboxOff + inboxLen
 	stepSize  = 80
 	cellSize  = 8
-	msgOff    = 32 // vm_*.s: M_KIND
+	msgOff    = 32 // vm.h: M_KIND
 	msgLen    = 48
 	elfHeader = 64 + 3*56
 )
 
 const (
 	flagTrace = 1  // header: report every step
-	flagQuiet = 64 // vm_*.s: QUIET; a step's flag
+	flagQuiet = 64 // vm.h: QUIET; a step's flag
 	failShift = 16 // a step's flags: the errno of an injected fault
 )
 

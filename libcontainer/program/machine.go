@@ -1,7 +1,6 @@
 package program
 
 import (
-	"os"
 	"strconv"
 	"syscall"
 
@@ -498,14 +497,4 @@ func (m *Machine) Close() {
 		unix.Close(m.PidFD)
 		m.PidFD = -1
 	}
-}
-
-// ImageName is how /proc/PID/exe of a child that still runs its program begins.
-const ImageName = "/memfd:berth"
-
-// IsImage says whether the process still runs an image, that is, has not yet
-// executed the user's program.
-func IsImage(pid int) bool {
-	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-	return err == nil && len(exe) >= len(ImageName) && exe[:len(ImageName)] == ImageName
 }

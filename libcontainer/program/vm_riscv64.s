@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "vm.h"
 
 // The interpreter for riscv64. docs/vm.md has the contract: layout of the header
 // at DATA, of a step, of the messages. Registers:
@@ -10,22 +11,6 @@
 //	S5  0, or the waiting step while a mend's step is run
 //
 // The kernel clobbers A0 only. T6 is the assembler's own.
-
-#define DATA 0x10000000
-#define H_SOCKET 0
-#define H_FIRST 8
-#define H_END 16
-#define H_FLAGS 24
-#define M_KIND 32
-#define M_STEP 40
-#define M_RESULT 48
-#define M_VALUE 56
-#define M_TIME 64
-#define M_LEN 48
-#define INBOX 256
-#define QUIET 64
-#define INBOX_LEN 7936
-#define MSG_TRUNC 0x20
 
 #define SYS_write 64
 #define SYS_exit_group 94

@@ -23,7 +23,7 @@ const (
 	cmdLen    = 24
 )
 
-// message is what the interpreter reports (vm_*.s: M_KIND and after). It comes
+// message is what the interpreter reports (vm.h: M_KIND and after). It comes
 // from a process that a container's own may have influenced, so parse checks
 // everything that it says.
 type message struct {

@@ -92,7 +92,8 @@ func (d *Dir) waitsForStart(p *Process) (waits, alive bool, err error) {
 		// Not dumpable, as the interpreter is and a program just executed is not.
 		return true, true, nil
 	case unix.ENOENT, unix.ESRCH:
-		return false, p.Alive(), nil
+		// It has no memory any more: it is ending, if it has not ended yet.
+		return false, false, nil
 	}
 	return false, false, fault.Wrap("cannot read "+path, err)
 }
