@@ -39,7 +39,7 @@ bench: build
 
 lint: $(BIN)/staticcheck $(BIN)/gofumpt
 	$(GO) vet ./...
-	@out=$$($(BIN)/gofumpt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted by gofumpt:"; echo "$$out"; exit 1; }
+	@out=$$($(BIN)/gofumpt -l .); test -z "$$out" || { echo "not formatted by gofumpt:"; echo "$$out"; exit 1; }
 	$(BIN)/staticcheck ./...
 	GOARCH=arm64 $(GO) vet ./libcontainer/... ./cli/... .
 	GOARCH=riscv64 $(GO) vet ./libcontainer/... ./cli/... .

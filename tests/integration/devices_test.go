@@ -50,10 +50,14 @@ func TestDev(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }), code: 1, err: "/dev/null", old: "takes what is there"},
-		{name: "a file in a node's place is told", rows: "DEV-4", prep: files("dev/null", "x"),
-			change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }), code: 1, err: "/dev/null", old: "takes what is there"},
-		{name: "a symlink in a node's place is not followed", rows: "DEV-4", prep: symlink("/etc/passwd", "dev/null"),
-			change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }), code: 1, err: "/dev/null", old: "takes what is there"},
+		{
+			name: "a file in a node's place is told", rows: "DEV-4", prep: files("dev/null", "x"),
+			change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }), code: 1, err: "/dev/null", old: "takes what is there",
+		},
+		{
+			name: "a symlink in a node's place is not followed", rows: "DEV-4", prep: symlink("/etc/passwd", "dev/null"),
+			change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }), code: 1, err: "/dev/null", old: "takes what is there",
+		},
 		{name: "an old ptmx goes", rows: "FS-12", prep: files("dev/ptmx", "x"), change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }, harness.Args("/bin/readlink", "/dev/ptmx")), out: "pts/ptmx"},
 		{name: "/dev is a symlink", prep: preps(func(t *testing.T, b string) {
 			if err := os.Remove(b + "/rootfs/dev"); err != nil {

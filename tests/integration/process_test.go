@@ -103,14 +103,20 @@ func TestUser(t *testing.T) {
 	ids := harness.Shell("id -u; id -g; id -G; grep -E '^(Uid|Gid|Groups)' /proc/self/status | tr '\\t' ' '")
 	runAll(t, []scenario{
 		{name: "root", rows: "PRO-37 PRO-38 PRO-41", change: on(ids), match: []string{`^Uid: 0 0 0 0$`, `^Gid: 0 0 0 0$`, `^Groups:\s*$`}},
-		{name: "ids", rows: "PRO-37 PRO-38", change: on(ids, process(func(p *specs.Process) { p.User = specs.User{UID: 1000, GID: 7} })),
-			match: []string{`^Uid: 1000 1000 1000 1000$`, `^Gid: 7 7 7 7$`, `^Groups:\s*$`}},
-		{name: "groups", rows: "PRO-41", change: on(ids, process(func(p *specs.Process) {
-			p.User = specs.User{UID: 1000, GID: 7, AdditionalGids: []uint32{5, 100, 2147483647}}
-		})),
-			match: []string{`^Groups: 5 100 2147483647 ?$`}},
-		{name: "largest id", rows: "PRO-37", change: on(ids, process(func(p *specs.Process) { p.User = specs.User{UID: 4294967294, GID: 4294967294} })),
-			match: []string{`^Uid: 4294967294`}, old: "int conversions"},
+		{
+			name: "ids", rows: "PRO-37 PRO-38", change: on(ids, process(func(p *specs.Process) { p.User = specs.User{UID: 1000, GID: 7} })),
+			match: []string{`^Uid: 1000 1000 1000 1000$`, `^Gid: 7 7 7 7$`, `^Groups:\s*$`},
+		},
+		{
+			name: "groups", rows: "PRO-41", change: on(ids, process(func(p *specs.Process) {
+				p.User = specs.User{UID: 1000, GID: 7, AdditionalGids: []uint32{5, 100, 2147483647}}
+			})),
+			match: []string{`^Groups: 5 100 2147483647 ?$`},
+		},
+		{
+			name: "largest id", rows: "PRO-37", change: on(ids, process(func(p *specs.Process) { p.User = specs.User{UID: 4294967294, GID: 4294967294} })),
+			match: []string{`^Uid: 4294967294`}, old: "int conversions",
+		},
 		{name: "username is ignored", rows: "PRO-42", change: on(ids, process(func(p *specs.Process) { p.User.Username = "user" })), match: []string{`^Uid: 0 `}},
 		{name: "umask set", rows: "PRO-40", change: on(harness.Shell("umask"), process(func(p *specs.Process) { p.User.Umask = ptr(uint32(0o27)) })), out: "0027"},
 		{name: "umask 0", rows: "PRO-40", change: on(harness.Shell("umask"), process(func(p *specs.Process) { p.User.Umask = ptr(uint32(0)) })), out: "0000"},
