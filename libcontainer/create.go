@@ -35,7 +35,7 @@ type creation struct {
 
 // Create makes a container that waits for Start.
 func (r *Runtime) Create(id string, o *CreateOptions) error {
-	c, err := r.begin(id, o, true)
+	c, err := r.begin(id, o, true, true)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,8 @@ func (r *Runtime) Create(id string, o *CreateOptions) error {
 }
 
 // begin does all that touches nothing: load, validate, compile, verify.
-func (r *Runtime) begin(id string, o *CreateOptions, gate bool) (*creation, error) {
+// With gate the program waits for start; detached the runtime does not stay.
+func (r *Runtime) begin(id string, o *CreateOptions, gate, detached bool) (*creation, error) {
 	if err := state.CheckID(id); err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (r *Runtime) begin(id string, o *CreateOptions, gate bool) (*creation, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStdio(b, o, gate); err != nil {
+	if err := checkStdio(b, o, detached); err != nil {
 		return nil, err
 	}
 	for _, w := range plan.Program.Warnings {

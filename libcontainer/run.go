@@ -21,7 +21,7 @@ func (r *Runtime) Run(id string, o *RunOptions) (int, error) {
 			return -1, &fault.Error{Msg: "cannot become a subreaper", Call: "prctl(PR_SET_CHILD_SUBREAPER)", Err: err}
 		}
 	}
-	c, err := r.begin(id, &o.CreateOptions, false)
+	c, err := r.begin(id, &o.CreateOptions, false, o.Detach)
 	if err != nil {
 		return -1, err
 	}
@@ -33,12 +33,6 @@ func (c *creation) run(o *RunOptions) (int, error) {
 	tty := c.plan.Bundle.Spec.Process != nil && c.plan.Bundle.Spec.Process.Terminal
 	if c.plan.Bundle.Spec.Process == nil {
 		return -1, errNoProcess
-	}
-	if o.Detach && tty && o.ConsoleSocket == "" {
-		return -1, fault.At("process.terminal", "cannot allocate tty if runc will detach without setting console socket")
-	}
-	if !o.Detach && o.ConsoleSocket != "" {
-		return -1, fault.New("cannot use console socket if runc will not detach or allocate tty")
 	}
 	// From before the child is born, or one that comes early is lost.
 	var fwd *forwarder
