@@ -40,6 +40,9 @@ process: that is for "berth start". The id must not be in use.`,
 	},
 }
 
+// maxPreserved is what fs.nr_open is at most by default.
+const maxPreserved = 1 << 20
+
 // createOptions are what create and run have in common.
 func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptions, error) {
 	opt := libcontainer.CreateOptions{
@@ -52,6 +55,9 @@ func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptio
 	}
 	if opt.PreserveFDs < 0 {
 		return opt, fault.New("invalid value for --preserve-fds: must not be negative")
+	}
+	if opt.PreserveFDs > maxPreserved {
+		return opt, fault.New("invalid value for --preserve-fds: no process has so many descriptors")
 	}
 	interruptible(rt)
 	return opt, c.makeRoot(rt)

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -65,9 +66,19 @@ func listTable(all []libcontainer.State) []byte {
 	rows[0] = []string{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}
 	for i := range all {
 		s := &all[i]
-		rows = append(rows, []string{s.ID, strconv.Itoa(s.Pid), s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner})
+		rows = append(rows, []string{s.ID, strconv.Itoa(s.Pid), s.Status, printable(s.Bundle), s.Created.Format(time.RFC3339Nano), s.Owner})
 	}
 	return table(rows)
+}
+
+// printable keeps the name of a directory, which may hold anything, in its row.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, name)
 }
 
 // table aligns columns as runc's tables are: at least twelve wide, three spaces

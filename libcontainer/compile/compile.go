@@ -91,6 +91,7 @@ type compiler struct {
 // spec.Validate. Errors are about what this host or this request can not do.
 func Create(s *specs.Spec, f *host.Facts, r *Request) (*Program, error) {
 	c := newCompiler(s, f, r)
+	c.measure()
 	c.planNamespaces()
 	if err := c.err.OrNil(); err != nil {
 		return nil, err
@@ -151,6 +152,30 @@ func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {
 		c.gate = c.socket + 1
 	}
 	return c
+}
+
+// maxItems bounds the lists of which each element is several steps. The bound of
+// program.Verify is the exact one; this one keeps what is beyond all reason from
+// being compiled at all. An image has a say in it: PATH is its own.
+const maxItems = 4096
+
+// measure refuses lists that are beyond all reason.
+func (c *compiler) measure() {
+	l := c.linux()
+	for _, list := range [...]struct {
+		path string
+		n    int
+	}{
+		{"mounts", len(c.spec.Mounts)},
+		{"linux.devices", len(l.Devices)},
+		{"linux.maskedPaths", len(l.MaskedPaths)},
+		{"linux.readonlyPaths", len(l.ReadonlyPaths)},
+		{"linux.sysctl", len(l.Sysctl)},
+	} {
+		if list.n > maxItems {
+			c.fail(list.path, strconv.Itoa(list.n)+" are too many: "+strconv.Itoa(maxItems)+" is the most", "")
+		}
+	}
 }
 
 // fail notes an error at a JSON path.

@@ -116,14 +116,18 @@ func (c *compiler) device(i int, d *specs.LinuxDevice) {
 // device is forbidden, and the host's node is bound instead.
 func (c *compiler) node(dir *program.Slot, n *node) {
 	name := path.Base(n.path)
-	if c.inUserNS() && n.mode&unix.S_IFMT != unix.S_IFIFO {
+	// Without a mount namespace a node that is bound would be bound on the host.
+	binds := c.ns.has(unix.CLONE_NEWNS)
+	if binds && c.inUserNS() && n.mode&unix.S_IFMT != unix.S_IFIFO {
 		c.bindNode(&c.Builder, dir, n)
 		return
 	}
 	dev := unix.Mkdev(n.major, n.minor)
-	c.Do(program.CallMknodat, "make "+n.path, program.From(dir), program.Path(name), program.Uint(uint64(n.mode)), program.Uint(dev)).
-		Mend(c.sameNode(dir, n)).
-		Mend(c.boundNode(dir, n))
+	made := c.Do(program.CallMknodat, "make "+n.path, program.From(dir), program.Path(name), program.Uint(uint64(n.mode)), program.Uint(dev)).
+		Mend(c.sameNode(dir, n))
+	if binds {
+		made.Mend(c.boundNode(dir, n))
+	}
 	if n.uid != 0 || n.gid != 0 {
 		c.Do(program.CallFchownat, "give "+n.path+" its owner", program.From(dir), program.Path(name),
 			program.Uint(uint64(n.uid)), program.Uint(uint64(n.gid)), program.Int(unix.AT_SYMLINK_NOFOLLOW))

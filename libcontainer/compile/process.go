@@ -43,7 +43,7 @@ func (c *compiler) process() {
 	if !c.req.NoNewKeyring {
 		c.keyring()
 	}
-	c.rlimits()
+	c.rlimits(false)
 	c.stdio()
 	c.labels()
 	if p.NoNewPrivileges {
@@ -103,12 +103,21 @@ func (c *compiler) keyring() {
 	c.Here(end)
 }
 
-func (c *compiler) rlimits() {
+// fewFiles is how many descriptors the rest of the set-up may need.
+const fewFiles = 64
+
+// rlimits sets the limits while the rights are there to raise them; late, those
+// of them that would leave the set-up itself without descriptors. To lower a limit
+// takes no right.
+func (c *compiler) rlimits(late bool) {
 	for i, r := range c.spec.Process.Rlimits {
 		c.at(item("process.rlimits", i))
 		n, ok := program.Rlimit(r.Type)
 		if !ok {
 			c.fail(c.Path, "wrong rlimit value: "+r.Type, "")
+			continue
+		}
+		if late != (n == unix.RLIMIT_NOFILE && r.Soft < fewFiles+uint64(c.req.PreserveFDs)) {
 			continue
 		}
 		b := make([]byte, 16)
@@ -213,7 +222,16 @@ func (c *compiler) executable() {
 		return
 	}
 	before := c.Len()
+	tried := make(map[string]bool)
 	for _, dir := range strings.Split(pathVariable(p.Env), ":") {
+		if tried[dir] {
+			continue
+		}
+		tried[dir] = true
+		if len(tried) > maxItems {
+			c.fail("process.env", "PATH has more than "+strconv.Itoa(maxItems)+" directories", "")
+			return
+		}
 		if !path.IsAbs(dir) {
 			// A relative element would be the working directory's: exec of what
 			// happens to lie there is refused, as Go's exec.LookPath does.
@@ -321,6 +339,12 @@ func (c *compiler) start() {
 		// From here on there is no runtime to ask: the FIFO takes the socket's
 		// place, and a report there is final. `start` reads it.
 		c.Do(program.CallDup3, "let the start FIFO take the socket's place", program.Int(c.gate), program.Int(c.socket), program.Int(unix.O_CLOEXEC)).Quiet()
+	}
+	if p != nil {
+		c.rlimits(true)
+		c.at("")
+	}
+	if c.gate >= 0 {
 		c.Do(program.CallRead, "wait for start", program.Int(c.socket), program.Ptr(c.text), program.Int(1))
 	}
 	if p == nil {

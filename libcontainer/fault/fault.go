@@ -81,7 +81,39 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")
 	}
-	return strings.ReplaceAll(b.String(), "\n", " ")
+	return oneLine(b.String())
+}
+
+// A sentence with a value of a config in it may be of any length; nobody reads
+// more than this, in bytes, and engines keep it all.
+const (
+	longest     = 8 << 10
+	longestList = longest * 3 / 4
+)
+
+// oneLine keeps a sentence on its line, and what a config puts into it from a
+// terminal: a line end becomes a blank, any other control character is spelt.
+func oneLine(s string) string {
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "..."
+	}
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if strings.IndexFunc(s, control) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\n':
+			b.WriteByte(' ')
+		case c < ' ' || c == 0x7f:
+			const hex = "0123456789abcdef"
+			b.WriteString(`\x` + string(hex[c>>4]) + string(hex[c&15]))
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func sep(b *strings.Builder) {
@@ -107,11 +139,18 @@ type List []*Error
 
 // Error joins the sentences with semicolons, on one line.
 func (l List) Error() string {
-	parts := make([]string, len(l))
+	var b strings.Builder
 	for i, e := range l {
-		parts[i] = e.Error()
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		if b.Len() > longestList {
+			b.WriteString("and " + strconv.Itoa(len(l)-i) + " more")
+			break
+		}
+		b.WriteString(e.Error())
 	}
-	return strings.Join(parts, "; ")
+	return b.String()
 }
 
 // Unwrap gives errors.Is and errors.As every member.

@@ -9,23 +9,38 @@ import (
 	"berth/libcontainer/fault"
 )
 
+// MaxSteps is how many steps a program may have: far more than a container with a
+// thousand mounts needs, and few enough that a jump, which has 16 bits, reaches any
+// step, and that checking costs milliseconds.
+const MaxSteps = 1 << 15
+
 // Verify proves that a program keeps the rules of the house, whatever compiled
 // it. A bug in the compiler is then an error before anything runs, not a hole.
 // The rules:
 //
 //  1. Form: at most six arguments and four harmless errnos; jumps lead forward and
 //     stay inside; every way through ends in execve or exit_group.
-//  2. A slot, or memory that a check looks at, is set on every way to its use.
+//  2. A slot is set on every way to its use, and what a check looks at in memory is
+//     what the call just before it wrote there.
 //  3. A path relative to a descriptor is empty, or one plain component that is
 //     not followed, or goes through openat2 with RESOLVE_IN_ROOT or
 //     RESOLVE_BENEATH. After pivot_root there is no other path but / and . and
 //     the executable.
-//  4. What makes or changes a file or a mount never takes a path of the host.
-//  5. Every new descriptor is close-on-exec, and all but the process's own are
-//     closed before the container is ready.
-//  6. No mount and no namespace is made after capabilities have begun to fall.
+//  4. What makes or changes a file or a mount never takes a path of the host, and
+//     to open never makes or truncates.
+//  5. Every new descriptor is close-on-exec. On every way to the ready barrier and
+//     to execve, all but the process's own are closed; standard files come from a
+//     terminal's other end alone.
+//  6. No mount and no namespace is made after capabilities have begun to fall, and
+//     the process is never made visible to others again.
 //  7. Behind the system call filter stands only what the white list has.
 //  8. Barriers and phases ascend.
+//  9. Nothing is mounted before it is said how mounts spread, and the old root is
+//     not unmounted where that would spread to the host.
+//  10. On every way to execve the process has a root of its own, the old one is gone,
+//     and after its last change of directory it has seen that it is inside.
+//
+// Rules 2, 5, 9 and 10 are about every way that the program may take: see flow.
 func (p *Program) Verify() error {
 	v := &verifier{p: p}
 	v.form()
@@ -43,7 +58,9 @@ type verifier struct {
 	p    *Program
 	errs fault.List
 
-	pivoted, falling, filtered, closed bool
+	pivoted, falling, filtered bool
+	// ttys are the slots that hold a terminal's other end.
+	ttys map[*Slot]bool
 }
 
 // breach notes that a step breaks a rule.
@@ -60,6 +77,13 @@ func (v *verifier) form() {
 	n := len(v.p.Steps)
 	if n == 0 {
 		v.errs = append(v.errs, fault.New("the program is empty"))
+		return
+	}
+	if n > MaxSteps {
+		v.errs = append(v.errs, &fault.Error{
+			Msg:  "the container's set-up is too large: " + strconv.Itoa(n) + " steps, and " + strconv.Itoa(MaxSteps) + " is the most",
+			Hint: "it has too many mounts, devices, paths, or directories in PATH",
+		})
 		return
 	}
 	for i := range v.p.Steps {
@@ -80,6 +104,18 @@ func (v *verifier) form() {
 	}
 }
 
+// least is how many arguments a call has at least; what a shorter one would leave
+// to chance is what the rules look at.
+func least(c Call) int {
+	switch c {
+	case CallPrctl, CallKeyctl:
+		return 2
+	case CallClone:
+		return 1
+	}
+	return len(c.info().args)
+}
+
 // formOf checks one step; below is how many steps a jump may skip at most.
 func (v *verifier) formOf(i int, st *Step, below int) {
 	switch {
@@ -90,151 +126,13 @@ func (v *verifier) formOf(i int, st *Step, below int) {
 		v.breach(i, st, "a call has at most six arguments")
 	case len(st.Harmless) > maxHarmless:
 		v.breach(i, st, "a step has at most four harmless errnos")
-	case st.Call == CallExpect && len(st.Args) != 5, st.Call == CallBarrier && len(st.Args) != 1:
+	case len(st.Args) < least(st.Call):
 		v.breach(i, st, "arguments are missing")
 	}
 	for _, h := range st.Harmless {
-		if h.Errno == 0 || h.Skip < 0 || h.Skip >= below && h.Skip > 0 {
+		if h.Errno == 0 || h.Skip < 0 || h.Skip >= below {
 			v.breach(i, st, "a jump leads out of the program")
 		}
-	}
-}
-
-// known is the set of slots and memory that are certainly set at a point of the
-// program: a bit for each. Verify is on the way of every create, so it makes no
-// maps.
-type known []uint64
-
-func (k known) has(id int) bool { return k[id/64]&(1<<(id%64)) != 0 }
-func (k known) add(id int)      { k[id/64] |= 1 << (id % 64) }
-
-// meet leaves in k, which may be nil for "no way yet", what o has too.
-func (k known) meet(o known) known {
-	if k == nil {
-		return append(known(nil), o...)
-	}
-	for i := range k {
-		k[i] &= o[i]
-	}
-	return k
-}
-
-// with is k and what a step sets when it succeeds.
-func (k known) with(st *Step) known {
-	n := append(known(nil), k...)
-	if st.Result != nil {
-		n.add(st.Result.id)
-	}
-	for _, a := range st.Args {
-		if a.data != nil {
-			n.add(a.data.id)
-		}
-		if a.IsAddr() {
-			n.add(a.slot.id)
-		}
-	}
-	return n
-}
-
-// giveBits gives every slot and every Data of the steps a bit.
-func giveBits(steps []Step, next int) int {
-	slot := func(s *Slot) {
-		if s == nil {
-			return
-		}
-		s.id = next
-		next++
-		if s.Home != nil {
-			s.Home.id = next
-			next++
-		}
-	}
-	for i := range steps {
-		slot(steps[i].Result)
-		for _, a := range steps[i].Args {
-			slot(a.slot)
-			if a.data != nil {
-				a.data.id = next
-				next++
-			}
-		}
-		for j := range steps[i].Mends {
-			next = giveBits(steps[i].Mends[j].Steps, next)
-		}
-	}
-	return next
-}
-
-// flow is rule 2. Jumps lead forward only, so one pass sees all ways.
-func (v *verifier) flow() {
-	n := len(v.p.Steps)
-	in := make([]known, n+1)
-	words := giveBits(v.p.Steps, 0)/64 + 1
-	in[0] = make(known, words)
-	for i := range v.p.Steps {
-		st := &v.p.Steps[i]
-		if in[i] == nil {
-			v.breach(i, st, "no way leads to the step")
-			in[i] = make(known, words)
-		}
-		v.uses(i, st, in[i])
-		out := in[i].with(st)
-		for _, h := range st.Harmless {
-			to := min(i+1+h.Skip, n)
-			// The kernel may have written nothing, and there is no result.
-			in[to] = in[to].meet(in[i])
-		}
-		for j := range st.Mends {
-			v.mendFlow(i, st, &st.Mends[j], in[i])
-		}
-		if st.Call == CallExitGroup || st.Call == CallExecve {
-			continue
-		}
-		if !never(st) {
-			in[i+1] = in[i+1].meet(out)
-		}
-	}
-}
-
-// never says whether a step can not go on to the next one: a jump, which is a
-// check that can not hold.
-func never(st *Step) bool {
-	return st.Call == CallExpect && st.Args[0].slot == nil && st.Args[0].n&st.Args[1].n != st.Args[2].n && st.Args[4].n == 0
-}
-
-func (v *verifier) uses(i int, st *Step, k known) {
-	for _, a := range st.Args {
-		s := a.slot
-		if s == nil || a.IsAddr() || s.Inherited >= 0 || k.has(s.id) {
-			continue
-		}
-		if s.Home != nil && k.has(s.Home.id) {
-			continue
-		}
-		v.breach(i, st, "the slot "+s.Name+" may not be set here")
-	}
-}
-
-func (v *verifier) mendFlow(i int, st *Step, m *Mend, k known) {
-	ways := make([]known, len(m.Steps)+1)
-	ways[0] = append(known(nil), k...)
-	for j := range m.Steps {
-		ms := &m.Steps[j]
-		if ways[j] == nil {
-			v.breach(i, ms, "no way leads to the step of the mend")
-			return
-		}
-		v.uses(i, ms, ways[j])
-		for _, h := range ms.Harmless {
-			to := min(j+1+h.Skip, len(m.Steps))
-			ways[to] = ways[to].meet(ways[j])
-		}
-		if !never(ms) {
-			ways[j+1] = ways[j+1].meet(ways[j].with(ms))
-		}
-	}
-	if m.Then == Next && st.Result != nil && !ways[len(m.Steps)].has(st.Result.id) {
-		v.breach(i, st, "a mend that goes on must set the step's result")
 	}
 }
 
@@ -280,14 +178,13 @@ func (v *verifier) step(i int, st *Step) {
 		v.falling = v.falling || st.Args[0].n == unix.PR_CAPBSET_DROP
 	case CallSeccomp:
 		v.filtered = true
-	case CallCloseRange:
-		v.closed = st.Args[0].n <= uint64(max(v.p.Socket, v.p.Gate)+1) && st.Args[1].n == 1<<32-1 && st.Args[2].n == 0
-	case CallBarrier:
-		if Barrier(st.Args[0].n) == BarrierReady && !v.closed {
-			v.breach(i, st, "descriptors of the host must be closed before the container is ready")
+	case CallIoctl:
+		if st.Args[1].n == unix.TIOCGPTPEER && st.Result != nil {
+			if v.ttys == nil {
+				v.ttys = make(map[*Slot]bool)
+			}
+			v.ttys[st.Result] = true
 		}
-	case CallOpenat, CallOpenat2, CallOpenTree, CallFsopen, CallFsmount, CallSocket:
-		v.closed = false
 	}
 }
 
@@ -302,6 +199,22 @@ func (c Call) changes() bool {
 
 // paths is rules 3 and 4.
 func (v *verifier) paths(i int, st *Step) {
+	const makes = unix.O_CREAT | unix.O_TRUNC | unix.O_TMPFILE&^unix.O_DIRECTORY
+	switch st.Call {
+	case CallOpenat:
+		if st.Args[2].slot != nil || st.Args[2].n&makes != 0 {
+			v.breach(i, st, "to open a file may not make or truncate it")
+		}
+	case CallOpenat2:
+		if how := st.Args[2].data; how == nil || len(how.Bytes) != 24 || le.Uint64(how.Bytes)&makes != 0 {
+			v.breach(i, st, "to open a file may not make or truncate it")
+		}
+	case CallMount:
+		move := st.Args[3].slot == nil && st.Args[3].n == unix.MS_MOVE
+		if src := st.Args[0].data; src != nil && !(move && src.Value() == ".") {
+			v.breach(i, st, "a mount must be made detached, not by mount(2)")
+		}
+	}
 	kinds := st.Call.info().args
 	for n, a := range st.Args {
 		if n >= len(kinds) || kinds[n] != kPath || a.data == nil {
@@ -380,15 +293,21 @@ func (v *verifier) cloexec(i int, st *Step) {
 	case CallIoctl:
 		ok = st.Args[1].n != unix.TIOCGPTPEER || has(2, unix.O_CLOEXEC)
 	case CallDup3:
-		ok = st.Args[1].n < 3 || has(2, unix.O_CLOEXEC)
+		std := st.Args[1].slot == nil && st.Args[1].n < 3
+		ok = std && st.Args[0].slot != nil && v.ttys[st.Args[0].slot] || !std && has(2, unix.O_CLOEXEC)
+	case CallClone:
+		ok = st.Args[0].slot == nil && st.Args[0].n&unix.CLONE_FILES == 0
 	}
 	if !ok {
-		v.breach(i, st, "every new descriptor must be close-on-exec")
+		v.breach(i, st, "every new descriptor must be close-on-exec, and standard files a terminal")
 	}
 }
 
 // rights is rules 6 and 7.
 func (v *verifier) rights(i int, st *Step) {
+	if st.Call == CallPrctl && (st.Args[0].slot != nil || st.Args[0].n == unix.PR_SET_DUMPABLE && (st.Args[1].slot != nil || st.Args[1].n != 0)) {
+		v.breach(i, st, "the process may not be made visible to others")
+	}
 	if v.falling {
 		switch st.Call {
 		case CallMount, CallMoveMount, CallOpenTree, CallFsopen, CallFsconfig, CallFsmount, CallMountSetattr,

@@ -205,7 +205,7 @@ func plain(t *testing.T, res harness.Result) {
 		if !strings.HasPrefix(line, `time="`) {
 			t.Errorf("a line that is no record: %s", short(line))
 		}
-		if strings.Contains(line, " level=error ") {
+		if f := strings.Fields(line); len(f) > 1 && f[1] == "level=error" {
 			errs++
 		}
 	}
