@@ -21,10 +21,12 @@ func HomeOf(pid int, uid uint32) string {
 	}
 	defer unix.Close(root)
 	// First without opening it: to open a device does things, to a tape for one.
-	path, err := unix.Openat2(root, "etc/passwd", &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	path, err := unix.Openat2(root, "etc/passwd", &how)
+	for tries := 0; err == unix.EAGAIN && tries < 1000; tries++ {
+		// Something on the host was renamed or mounted just now, see openat2(2).
+		path, err = unix.Openat2(root, "etc/passwd", &how)
+	}
 	if err != nil {
 		return ""
 	}

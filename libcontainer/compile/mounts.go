@@ -65,7 +65,7 @@ func (c *compiler) openSources() {
 	for i := range c.spec.Mounts {
 		m := &c.spec.Mounts[i]
 		if o := parseOptions(m.Options); o.bind {
-			c.at(item("mounts", i) + ".source")
+			c.at(item("mounts", i))
 			c.sources[i] = c.openSource(m, o)
 		}
 	}
@@ -78,6 +78,7 @@ func (c *compiler) openSource(m *specs.Mount, o *mountOptions) *program.Slot {
 	}
 	src := c.source(m)
 	return c.Do(program.CallOpenTree, "clone "+src+" to bind it", program.AtCwd, program.Path(src), program.Uint(flags)).
+		At(c.Path+".source").
 		Say(unix.EINVAL, "", "a mount below it may be unbindable").
 		FD("bind")
 }
@@ -220,7 +221,7 @@ func (c *compiler) attach(fd *program.Slot, t target) {
 	last := mountPoint(c, fd, t.dir)
 	if base, ok := c.freshAbove(t.dest); ok {
 		// Known not to be there: made at once, the child need not stop and ask.
-		c.pathSteps(&c.Builder, base, t.dest, last)
+		c.pathSteps(&c.Builder, c.Slot("dir"), base, t.dest, last)
 	}
 	to := c.inRoot(t.dest, unix.O_PATH, "open the mount point "+t.dest).
 		Mend(c.makePath(t.dest, "make the missing mount point", last)).FD("target")
@@ -294,11 +295,12 @@ func mountPoint(c *compiler, fd *program.Slot, dir bool) makeLast {
 	if dir {
 		return makeDirectory
 	}
+	mode := c.statMode() // one slot, which is in the image: see program.Links
 	return func(b *program.Builder, parent *program.Slot, name string) {
 		file, done := b.Label(), b.Label()
 		b.Do(program.CallStatx, "look at what is to be mounted", program.From(fd), program.Path(""),
 			program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat))
-		b.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, unix.S_IFDIR<<modeShift, unix.ENOTDIR, "see whether it is a directory").
+		b.Expect(program.From(mode), unix.S_IFMT<<modeShift, unix.S_IFDIR<<modeShift, unix.ENOTDIR, "see whether it is a directory").
 			On(unix.ENOTDIR, file)
 		makeDirectory(b, parent, name)
 		b.Jump(done, "go on")

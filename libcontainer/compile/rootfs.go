@@ -183,8 +183,9 @@ func openHow(flags, resolve uint64) *program.Data {
 type makeLast func(b *program.Builder, parent *program.Slot, name string)
 
 // pathSteps adds the steps that make a path of the container below base, which is
-// there: each directory on the way, and the last element.
-func (c *compiler) pathSteps(b *program.Builder, base, p string, last makeLast) {
+// there: each directory on the way, and the last element. They use fd for the
+// directory that they are at.
+func (c *compiler) pathSteps(b *program.Builder, fd *program.Slot, base, p string, last makeLast) {
 	parts := strings.FieldsFunc(strings.TrimPrefix(p, base), func(r rune) bool { return r == '/' })
 	dir := strings.TrimSuffix(base, "/")
 	for i, name := range parts {
@@ -192,8 +193,8 @@ func (c *compiler) pathSteps(b *program.Builder, base, p string, last makeLast) 
 		if parent == "" {
 			parent = "/"
 		}
-		fd := b.Do(program.CallOpenat2, "open "+parent, program.From(c.root), program.Path(parent),
-			program.Ptr(openHow(unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT)), program.Int(24)).FD("dir")
+		b.Do(program.CallOpenat2, "open "+parent, program.From(c.root), program.Path(parent),
+			program.Ptr(openHow(unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT)), program.Int(24)).Into(fd)
 		switch {
 		case name == "." || name == "..":
 			// There always: the kernel walks them, as it will after the repair.
@@ -211,11 +212,20 @@ func makeDirectory(b *program.Builder, parent *program.Slot, name string) {
 	b.Do(program.CallMkdirat, "make the directory "+name, program.From(parent), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
 }
 
-// makePath is a mend for a path of the container that is not there.
+// makePath is a mend for a path of the container that is not there, or that is
+// a symbolic link to what is not.
 func (c *compiler) makePath(p, why string, last makeLast) program.Mend {
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
-	c.pathSteps(b, "/", p, last)
-	return program.Mend{On: []unix.Errno{unix.ENOENT}, Why: why, Steps: b.Steps(), Then: program.Retry}
+	dir := c.Slot("dir")
+	phase, json := c.Phase, c.Path
+	steps := func(p string) []program.Step {
+		b := &program.Builder{Phase: phase, Path: json}
+		c.pathSteps(b, dir, "/", p, last)
+		return b.Steps()
+	}
+	return program.Mend{
+		On: []unix.Errno{unix.ENOENT}, Why: why, Steps: steps(p), Then: program.Retry,
+		Links: &program.Links{Root: c.root, Dir: dir, Path: p, Steps: steps},
+	}
 }
 
 // makeDir is the mend for a missing directory.

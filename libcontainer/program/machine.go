@@ -45,6 +45,9 @@ type Machine struct {
 	relay  int  // pid of the relay after that
 	reaped bool // the relay is
 	mended map[*Mend]bool
+	// disturbances counts the steps that were tried again, see disturbed.
+	disturbances int
+
 	at     int // step of the barrier that the child waits at
 	passed Barrier
 }
@@ -318,6 +321,9 @@ func (m *Machine) adopt(pid int) error {
 func (m *Machine) trap(h Handler, msg *message) error {
 	st := &m.prog.Steps[msg.step]
 	no := msg.errno()
+	if m.disturbed(st, no) {
+		return m.resume(msg.step, 0)
+	}
 	for i := range st.Mends {
 		mend := &st.Mends[i]
 		if !mend.matches(no) || m.mended[mend] {
@@ -339,31 +345,60 @@ func (m *Machine) trap(h Handler, msg *message) error {
 	return m.prog.failed(msg.step, no, m.diagnose(st))
 }
 
+// maxDisturbed bounds how often one child's steps are tried again because the
+// host was busy: an error that stays is reported in the end.
+const maxDisturbed = 1000
+
+// disturbed says whether a step is to be tried again as it is: openat2 below a
+// root answers EAGAIN when anything on the host was renamed or mounted just while
+// it walked a "..", since it can not tell then whether it was led out (openat2(2)).
+func (m *Machine) disturbed(st *Step, no unix.Errno) bool {
+	if st.Call != CallOpenat2 || no != unix.EAGAIN || m.disturbances == maxDisturbed {
+		return false
+	}
+	m.disturbances++
+	return true
+}
+
 func (m *Machine) mend(h Handler, step int, no unix.Errno, mend *Mend) error {
 	if mend.Host != "" {
 		if err := h.Mend(m, mend.Host); err != nil {
 			return err
 		}
 	}
-	for i := 0; i < len(mend.Steps); i++ {
-		st := &mend.Steps[i]
+	failed, err := m.runMend(step, no, mend.Steps)
+	if mend.Links != nil && (err == nil || failed == unix.ENOENT) {
+		return m.follow(step, no, mend.Links)
+	}
+	return err
+}
+
+// runMend runs the steps of a mend. With an error comes the errno that one of
+// them had.
+func (m *Machine) runMend(step int, no unix.Errno, steps []Step) (unix.Errno, error) {
+	for i := 0; i < len(steps); i++ {
+		st := &steps[i]
 		res, err := m.mendStep(st)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		got := message{result: res}
 		if got.errno() == 0 {
+			continue
+		}
+		if m.disturbed(st, got.errno()) {
+			i--
 			continue
 		}
 		skip, ok := st.harmless(got.errno())
 		if !ok {
 			e := m.prog.failed(step, no, "")
 			e.Msg += "; and cannot " + st.Why + ": " + st.Text() + ": " + got.errno().Error()
-			return e
+			return got.errno(), e
 		}
 		i += skip
 	}
-	return nil
+	return 0, nil
 }
 
 func (st *Step) harmless(no unix.Errno) (skip int, ok bool) {
@@ -386,22 +421,12 @@ func (m *Machine) diagnose(st *Step) string {
 	if err != nil || n <= 2 || n > 256 {
 		return ""
 	}
-	write := Step{Call: CallWrite, Args: []Arg{Int(m.prog.Socket), Ptr(scratch), Int(int(n))}}
-	b, err := mendMessage(&write)
-	if err != nil || m.send(b) != nil {
-		return ""
-	}
-	var buf [256]byte
-	got, fds, _, err := m.recv(buf[:])
-	closeAll(fds)
-	if err != nil || got != int(n) {
-		return ""
-	}
-	if _, _, _, err := m.receive(); err != nil {
+	text, err := m.fetch(int(n))
+	if err != nil || len(text) < 2 {
 		return ""
 	}
 	// The messages begin with a class: "e mqueue: Unknown parameter 'x'".
-	text := buf[2:got]
+	text = text[2:]
 	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == 0) {
 		text = text[:len(text)-1]
 	}

@@ -286,7 +286,10 @@ type Mend struct {
 	// Host names an action of the runtime outside the child; Machine's Handler
 	// gets it. Empty for none.
 	Host string
-	Then Then
+	// Links, when set, has the mend go on at the end of symbolic links that lead
+	// nowhere yet, after its steps.
+	Links *Links
+	Then  Then
 }
 
 // matches says whether the mend is for that errno.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -256,6 +257,11 @@ func TestMountsStayInside(t *testing.T) {
 		{"link on the way, up", "/a/link/m", "/m", symlink("../../../../..", "a/link"), ""},
 		{"chain of links", "/one", "/etc", preps(symlink("/two", "one"), symlink("../three", "two"), symlink("etc", "three")), ""},
 		{"link to the root", "/link/m", "/m", symlink("/", "link"), ""},
+		{"link that dangles", "/link", "/run/new/m", symlink("../run/new/m", "link"), ""},
+		{"link that dangles, absolute", "/link", "/run/new/m", symlink("/run/new/m", "link"), ""},
+		{"link on the way that dangles", "/link/m", "/run/new/m", symlink("/run/new", "link"), ""},
+		{"two links that dangle", "/one", "/run/b/m", preps(symlink("run/a", "one"), symlink("b/m", "run/a")), ""},
+		{"link that dangles, up and up", "/link", "/run/new/m", symlink("../../../../../run/new/m", "link"), ""},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			skipOld(t, s.old)
@@ -271,6 +277,11 @@ func TestMountsStayInside(t *testing.T) {
 			}
 		})
 	}
+	// The usual case: /etc/resolv.conf of an image with systemd-resolved.
+	one(t, scenario{
+		name: "resolv.conf", prep: preps(symlink("../run/systemd/resolve/stub-resolv.conf", "etc/resolv.conf"), files("src", "nameserver ::1")),
+		change: on(mounts(bind("rootfs/src", "/etc/resolv.conf")), harness.Args("/bin/cat", "/etc/resolv.conf")), out: "nameserver ::1",
+	})
 	one(t, scenario{
 		name: "loop", prep: symlink("loop", "loop"), change: on(mounts(tmpfs("/loop"))), code: 1, err: "too many (levels of symbolic )?links",
 	})
@@ -317,5 +328,39 @@ func TestMountsTravel(t *testing.T) {
 				t.Errorf("the container's mount arrived on the host: %v, want %v", got, s.left)
 			}
 		})
+	}
+}
+
+// openat2 gives up when anything on the host is renamed just while it walks a
+// "..": that is no reason for a create to fail.
+//
+// rows: MNT-2
+func TestBusyHost(t *testing.T) {
+	dir := t.TempDir()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		_ = os.Mkdir(a, 0o755)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = os.Rename(a, b)
+				_ = os.Rename(b, a)
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(stop)
+	c := newContainer(t, mounts(tmpfs("/link/m"), tmpfs("/run/x/../y")), cwd("/link/../etc"),
+		process(func(p *specs.Process) { p.User.UID = 1000 }), harness.Shell("stat -f -c %T /m/m; pwd; echo $HOME"))
+	preps(mkdirs("m"), symlink("../../../up", "link"), symlink("a/b/../../over", "up"), symlink("../../m", "over"), mkdirs("a/b"),
+		symlink("../etc2/../etc2/passwd", "etc/passwd"), files("etc2/passwd", "u:x:1000:1000::/found:/bin/sh\n"))(t, c.bundle)
+	for range 20 {
+		if out := c.Must("run", "--bundle", c.bundle, c.id); out != "tmpfs\n/etc\n/found\n" {
+			t.Fatalf("got %q", out)
+		}
 	}
 }
