@@ -94,9 +94,11 @@ func (m *Machine) openBelow(l *Links, path string) (unix.Errno, error) {
 
 // readLink reads the link name in the open directory; "" when it is none.
 func (m *Machine) readLink(dir *Slot, name string) (string, error) {
-	read := Step{Call: CallReadlinkat, Args: []Arg{From(dir), Path(name), Ptr(scratch), Int(unix.PathMax - 1)}}
+	// The link is the image's: it may be as long as a path can be, which is more
+	// than there is room for. One that fills the room is taken for none.
+	read := Step{Call: CallReadlinkat, Args: []Arg{From(dir), Path(name), Ptr(scratch), Int(scratch.Size)}}
 	n, err := m.mendStep(&read)
-	if err != nil || n <= 0 || n >= unix.PathMax {
+	if err != nil || n <= 0 || n >= int64(scratch.Size) {
 		return "", err
 	}
 	b, err := m.fetch(int(n))
