@@ -42,6 +42,8 @@ func (c *container) foreground(flags ...string) (*exec.Cmd, *bytes.Buffer) {
 	cmd := c.Command(ctx, append(append([]string{"run", "--bundle", c.bundle}, flags...), c.id)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	// A container that outlives the runtime holds the pipe open.
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -62,6 +64,10 @@ func TestSignalsAreForwarded(t *testing.T) {
 			c := newContainer(t, harness.Shell("trap 'exit 4' "+n+"; echo > /ready; while :; do usleep 5000; done"))
 			cmd, out := c.foreground()
 			awaitFile(t, c.bundle, "ready")
+			if sig == unix.SIGCONT || sig == unix.SIGALRM {
+				// These are caught a moment later than those that people send.
+				await(t, "the runtime to catch it", func() bool { return catches(t, cmd.Process.Pid, sig) })
+			}
 			if err := cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
@@ -71,6 +77,18 @@ func TestSignalsAreForwarded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// catches says whether a process has a handler for a signal.
+func catches(t *testing.T, pid int, sig unix.Signal) bool {
+	t.Helper()
+	for _, line := range harness.Lines(harness.ReadFile(t, "/proc/"+strconv.Itoa(pid)+"/status")) {
+		if v, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			mask, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64)
+			return err == nil && mask&(1<<(sig-1)) != 0
+		}
+	}
+	return false
 }
 
 // rows: LIF-16

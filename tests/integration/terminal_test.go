@@ -265,6 +265,7 @@ func (p *pty) run(t *testing.T, c *container) (*exec.Cmd, *screen) {
 	t.Cleanup(cancel)
 	cmd := c.Command(ctx, "run", "--bundle", c.bundle, c.id)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.slave, p.slave, p.slave
+	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
