@@ -52,6 +52,10 @@ func (r *Runtime) openGate(d *state.Dir, rec *state.Record) error {
 		return &fault.Error{Msg: "cannot open the start FIFO", Call: "open " + fifo, Err: err}
 	}
 	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return fault.New("the start FIFO is no FIFO: " + fifo)
+	}
 	if _, err := unix.Write(fd, []byte{1}); err != nil {
 		return &fault.Error{Msg: "cannot write to the start FIFO", Call: "write", Err: err}
 	}

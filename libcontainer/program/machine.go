@@ -90,6 +90,10 @@ func (p *Program) Start(image int, files []int, cgroup int) (*Machine, error) {
 
 func (m *Machine) spawn(image int, files []int, sock, cgroup int) error {
 	high, err := unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, max(imageFD, len(files)+1))
+	if err == unix.EINVAL {
+		// RLIMIT_NOFILE is that low.
+		high, err = unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, len(files)+1)
+	}
 	if err != nil {
 		return &fault.Error{Msg: "cannot start the container's init", Call: "fcntl(F_DUPFD_CLOEXEC)", Err: err}
 	}

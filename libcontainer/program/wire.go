@@ -194,6 +194,9 @@ func (m *Machine) send(b []byte) error {
 		if err == unix.EINTR {
 			continue
 		}
+		if err == unix.EPIPE || err == unix.ECONNRESET {
+			return m.died()
+		}
 		if err != nil {
 			return &fault.Error{Msg: "cannot reach the container's init", Call: "send", Err: err}
 		}
@@ -220,7 +223,10 @@ func (m *Machine) Write(d *Data, b []byte) error {
 	}
 	msg, fds, ok, err := m.receive()
 	closeAll(fds)
-	if err == nil && (!ok || msg.kind != msgMended || msg.result != int64(len(b))) {
+	if err == nil && !ok {
+		return m.died()
+	}
+	if err == nil && (msg.kind != msgMended || msg.result != int64(len(b))) {
 		err = fault.New("the container's init did not take what it was sent")
 	}
 	return err

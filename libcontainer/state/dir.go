@@ -198,7 +198,8 @@ func (d *Dir) Remove() error {
 // read returns the content of a small file in the directory, or a bare errno.
 func (d *Dir) read(name string) ([]byte, error) {
 	fd, err := retry(func() (int, error) {
-		return unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		// What is no regular file must not be waited for.
+		return unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
 		return nil, err
