@@ -11,27 +11,34 @@ import (
 
 // forwarder passes the runtime's signals on to the container's process while it
 // runs in the foreground.
-type forwarder struct{ ch chan os.Signal }
+type forwarder struct {
+	ch  chan os.Signal
+	all chan struct{} // closed when all signals are caught
+}
 
-// newForwarder catches from now on the signals that people and engines send; the
-// others follow once the process runs. To catch one costs two hand-overs between
-// threads, and there are sixty of them. They are never let go: the caller's
-// process ends with the container.
+// newForwarder catches signals from now on: those that people and engines send at
+// once, the others while the container is made, since to catch one costs two
+// hand-overs between threads, and there are sixty of them. They are never let go:
+// the caller's process ends with the container.
 func newForwarder() *forwarder {
-	f := &forwarder{ch: make(chan os.Signal, 128)}
-	signal.Notify(f.ch, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)
+	f := &forwarder{ch: make(chan os.Signal, 128), all: make(chan struct{})}
+	signal.Notify(f.ch, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+	go func() {
+		signal.Notify(f.ch)
+		close(f.all)
+	}()
 	return f
 }
+
+// ready waits until no signal can be lost any more.
+func (f *forwarder) ready() { <-f.all }
 
 // wait forwards and reaps until the process ends, and returns its exit status:
 // its own, or 128 and the number of the signal that ended it.
 func (f *forwarder) wait(pid, pidfd int, term *console.Terminal) int {
 	done := make(chan struct{})
 	defer close(done)
-	go func() {
-		signal.Notify(f.ch)
-		f.loop(pidfd, term, done)
-	}()
+	go f.loop(pidfd, term, done)
 	for {
 		var ws unix.WaitStatus
 		got, err := unix.Wait4(-1, &ws, 0, nil)

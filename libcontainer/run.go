@@ -52,6 +52,9 @@ func (c *creation) run(o *RunOptions) (int, error) {
 		term = t
 		defer term.Close()
 	}
+	if fwd != nil {
+		fwd.ready()
+	}
 	if err := c.handOver(); err != nil {
 		if term != nil {
 			term.Close()
