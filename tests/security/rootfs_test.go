@@ -15,7 +15,7 @@ import (
 // TestHostileRootfs gives the image symbolic links where the runtime mounts,
 // makes and writes: to the host by absolute path, by as many dots as there are,
 // through magic links, to nothing, in a circle. Whatever comes of it, nothing
-// of the host is touched.
+// of the host is touched (also CVE-2025-52881: sysctls through a false /proc).
 func TestHostileRootfs(t *testing.T) {
 	for _, place := range []string{
 		"dev", "proc", "sys", "etc", "tmp", "dev/console", "dev/pts", "dev/shm", "dev/ptmx", "dev/null", "dev/fd", "dev/mqueue", "bound", "masked", "cwd",
@@ -42,6 +42,7 @@ func TestHostileRootfs(t *testing.T) {
 					func(s *specs.Spec) {
 						s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/masked", "/etc/shadow")
 						s.Linux.ReadonlyPaths = append(s.Linux.ReadonlyPaths, "/masked", "/etc/passwd")
+						s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 						if place == "cwd" {
 							s.Process.Cwd = "/cwd/made"
 						}
@@ -58,8 +59,8 @@ func TestHostileRootfs(t *testing.T) {
 	}
 }
 
-// TestHostileRootfsTerminal does the same to /dev/console and its company in a
-// container that has a terminal (CVE-2025-52565, CVE-2016-9962's cousin).
+// TestCVE_2025_52565_console does the same to /dev/console and its company in a
+// container that has a terminal.
 func TestCVE_2025_52565_console(t *testing.T) {
 	h := attack(t)
 	v := newVictim(t)
