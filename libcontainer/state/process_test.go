@@ -206,3 +206,43 @@ func TestStatusCreating(t *testing.T) {
 		t.Errorf("the creator itself: %v %v", st, err)
 	}
 }
+
+// TestStatusOfCreateJustFinished: between a reader's look at the record and its
+// look at the lock a create may finish, or fail and be undone.
+func TestStatusOfCreateJustFinished(t *testing.T) {
+	sleeper, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	s, d := newDir(t)
+	reader, err := s.Get("one", Unlocked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	old := sleep(t, sleeper) // the relay, say
+	old.ID, old.Creating = "one", true
+	last := sleep(t, sleeper)
+	last.ID = "one"
+	seen := *old
+	if err := d.WriteRecord(last); err != nil {
+		t.Fatal(err)
+	}
+	d.Unlock()
+	st, p, err := reader.Probe(&seen)
+	if st != Running || err != nil {
+		t.Fatalf("%v %v, not running", st, err)
+	}
+	if p.PID() != last.PID || seen.PID != last.PID {
+		t.Errorf("the process is %d, the record's %d, not %d", p.PID(), seen.PID, last.PID)
+	}
+	p.Close()
+
+	seen = *old
+	if err := d.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if st, _, err := reader.Probe(&seen); err != ErrNotExist {
+		t.Errorf("undone: %v %v", st, err)
+	}
+}

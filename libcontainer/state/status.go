@@ -39,7 +39,8 @@ func (d *Dir) Status(r *Record) (Status, error) {
 // it was computed from; the caller closes it. In Creating there may be none.
 //
 // A record that create left unfinished counts as Stopped once that create is
-// dead, so that delete clears it away.
+// dead, so that delete clears it away. Where create only finished after r was
+// read, r becomes the record that it wrote.
 func (d *Dir) Probe(r *Record) (Status, *Process, error) {
 	p, err := OpenProcess(r.PID, r.StartTime)
 	if err != nil && err != ErrGone {
@@ -54,6 +55,17 @@ func (d *Dir) Probe(r *Record) (Status, *Process, error) {
 		}
 		if busy || d.creator {
 			return Creating, p, nil
+		}
+		if d.mode == Unlocked {
+			if done, err := d.finished(r); done || err != nil {
+				if p != nil {
+					p.Close()
+				}
+				if err != nil {
+					return Stopped, nil, err
+				}
+				return d.Probe(r)
+			}
 		}
 	case p != nil:
 		var waits, alive bool
@@ -73,6 +85,18 @@ func (d *Dir) Probe(r *Record) (Status, *Process, error) {
 		p.Close()
 	}
 	return Stopped, nil, err
+}
+
+// finished says whether the create that r was read under has written its last
+// record since. Whoever reads without the lock may find the lock free for that
+// reason, and must not take the container for a dead create's.
+func (d *Dir) finished(r *Record) (bool, error) {
+	now, err := d.Record()
+	if err != nil || now.Creating {
+		return false, err
+	}
+	*r = *now
+	return true, nil
 }
 
 // waitsForStart says whether the process still is Berth's interpreter, waiting at
