@@ -114,7 +114,7 @@ func (r *Runtime) end(d *state.Dir, rec *state.Record, force bool) error {
 		return fault.New("cannot delete container " + rec.ID + " that is not stopped: " + status.String())
 	}
 	if p != nil {
-		if err := p.Signal(unix.SIGKILL); err != nil && err != unix.ESRCH {
+		if err := p.Signal(unix.SIGKILL); err != nil && err != state.ErrGone {
 			return fault.Wrap("cannot kill the container's process", err)
 		}
 	}

@@ -27,15 +27,12 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 		return m.Kill(sig)
 	}
 	p, err := state.OpenProcess(rec.PID, rec.StartTime)
-	if err != nil {
+	if err == nil {
+		defer p.Close()
+		err = p.Signal(sig)
+	}
+	if err == state.ErrGone {
 		return errNotRunning
 	}
-	defer p.Close()
-	if err := p.Signal(sig); err != nil {
-		if err == unix.ESRCH {
-			return errNotRunning
-		}
-		return fault.Wrap("cannot signal the container's process", err)
-	}
-	return nil
+	return err
 }
