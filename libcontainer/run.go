@@ -44,18 +44,21 @@ func (c *creation) run(o *RunOptions) (int, error) {
 	}
 	var term *console.Terminal
 	if tty && !o.Detach {
-		t, err := console.Foreground(c.master)
-		if err != nil {
+		master := c.master
+		c.master = -1 // Foreground closes it, also when it fails
+		var err error
+		if term, err = console.Foreground(master); err != nil {
 			return -1, c.undo(err)
 		}
-		c.master = -1
-		term = t
 		defer term.Close()
 	}
 	if fwd != nil {
 		fwd.ready()
 	}
 	if err := c.handOver(); err != nil {
+		// The child that failed still waits for word, and holds its terminal open:
+		// without it Close need not wait for more output.
+		c.machine.Kill()
 		if term != nil {
 			term.Close()
 		}
@@ -75,7 +78,21 @@ func (c *creation) run(o *RunOptions) (int, error) {
 	if o.Keep {
 		return status, nil
 	}
-	return status, c.rt.Delete(c.plan.ID, false)
+	return status, c.clearAway()
+}
+
+// clearAway deletes the container that has ended: by its own directory and not by
+// its id, since another command may have deleted it, and made a new one of that
+// id, meanwhile.
+func (c *creation) clearAway() error {
+	err := c.dir.Lock(state.Exclusive)
+	if err == state.ErrNotExist {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.rt.destroy(c.dir, false)
 }
 
 // replan makes the plan of a container that exists.
