@@ -340,17 +340,16 @@ func (c *compiler) start() {
 		// place, and a report there is final. `start` reads it.
 		c.Do(program.CallDup3, "let the start FIFO take the socket's place", program.Int(c.gate), program.Int(c.socket), program.Int(unix.O_CLOEXEC)).Quiet()
 	}
-	if p != nil {
-		c.rlimits(true)
-		c.at("")
-	}
 	if c.gate >= 0 {
+		// At once: what a debug run reports of a step between would be in the FIFO,
+		// and be read as the word to start.
 		c.Do(program.CallRead, "wait for start", program.Int(c.socket), program.Ptr(c.text), program.Int(1))
 	}
 	if p == nil {
 		c.Do(program.CallExitGroup, "end: the config has no process", program.Int(0))
 		return
 	}
+	c.rlimits(true)
 	c.at("process.args[0]")
 	c.Do(program.CallExecve, "exec "+p.Args[0], program.From(c.exe), program.Ptr(argv), program.Ptr(envp)).
 		Say(unix.ENOENT, "exec "+p.Args[0]+" failed: no such file or directory", "does its interpreter exist in the container?").

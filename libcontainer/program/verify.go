@@ -34,7 +34,8 @@ const MaxSteps = 1 << 15
 //  6. No mount and no namespace is made after capabilities have begun to fall, and
 //     the process is never made visible to others again.
 //  7. Behind the system call filter stands only what the white list has.
-//  8. Barriers and phases ascend.
+//  8. Barriers and phases ascend, and where the start FIFO takes the socket's place,
+//     it is read at once: a report that stood in it would be the word to start.
 //  9. Nothing is mounted before it is said how mounts spread, and the old root is
 //     not unmounted where that would spread to the host.
 //  10. On every way to execve the process has a root of its own, the old one is gone,
@@ -146,6 +147,9 @@ func (v *verifier) order() {
 			v.breach(i, st, "phases must ascend")
 		}
 		phase = st.Phase
+		if st.Quiet && (i+1 == len(v.p.Steps) || v.p.Steps[i+1].Call != CallRead) {
+			v.breach(i, st, "the start FIFO must be read before anything is reported to it")
+		}
 		if st.Call != CallBarrier {
 			continue
 		}

@@ -40,6 +40,7 @@ const (
 	sInside  = "see that it is inside"
 	sCloseIt = "close all descriptors"
 	sReady   = "ready"
+	sGate    = "take the start FIFO"
 	sWait    = "wait"
 	sExec    = "execute"
 )
@@ -78,6 +79,7 @@ func goodProgram() *Program {
 	b.Do(CallCloseRange, sCloseIt, Int(5), Uint(1<<32-1), Int(0))
 	b.Phase = PhaseStart
 	b.Barrier(BarrierReady, sReady)
+	b.Do(CallDup3, sGate, Int(4), Int(3), Int(unix.O_CLOEXEC)).Quiet()
 	b.Do(CallRead, sWait, Int(3), Ptr(buf), Int(1))
 	b.Do(CallExecve, sExec, Path("/bin/true"), Int(0), Int(0))
 	return &Program{Steps: b.Steps(), Socket: 3, Gate: 4}
@@ -343,6 +345,7 @@ func TestVerifyOrder(t *testing.T) {
 		{"barriers descend", "barriers must ascend", add(sReady, Step{Call: CallBarrier, Args: []Arg{Int(int(BarrierBorn))}})},
 		{"barrier twice", "barriers must ascend", add(sReady, Step{Call: CallBarrier, Args: []Arg{Int(int(BarrierReady))}})},
 		{"unknown barrier", "barriers must ascend", add(sReady, Step{Call: CallBarrier, Args: []Arg{Int(99)}})},
+		{"a step before the wait for start", "the start FIFO must be read", add(sGate, Step{Call: CallUmask, Args: []Arg{Int(0)}})},
 		{"phases descend", "phases must ascend", edit(sAttach, func(st *Step) { st.Phase = PhaseHost })},
 		{"past ready", "past the ready barrier", skip(sCloseIt, 2)},
 	})

@@ -3,9 +3,12 @@ package integration
 import (
 	"fmt"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -232,6 +235,31 @@ func TestRlimits(t *testing.T) {
 		{name: "twice", rows: "PRO-13", change: on(show, set(specs.POSIXRlimit{Type: "RLIMIT_CORE"}, specs.POSIXRlimit{Type: "RLIMIT_CORE"})), code: 1, err: "RLIMIT_CORE", old: "not checked"},
 		{name: "above what the kernel can", rows: "PRO-12", change: on(show, set(specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 1 << 40, Hard: 1 << 40})), code: 1, err: "operation not permitted"},
 	})
+}
+
+// A limit that would leave the set-up without descriptors is set behind the wait
+// for start: not even a debug run, which reports each step, may take that report
+// for the word to start.
+//
+// rows: PRO-10
+func TestFewFilesWaitForStart(t *testing.T) {
+	few := process(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 5, Hard: 5}} })
+	for _, flags := range [][]string{nil, {"--debug"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			c := newContainer(t, harness.Args("/bin/sleep", "1000"), few)
+			c.Must(append(flags, "create", "--bundle", c.bundle, c.id)...)
+			time.Sleep(50 * time.Millisecond)
+			if st := c.State(c.id); st.Status != "created" {
+				t.Fatalf("%s before start", st.Status)
+			}
+			c.Must(append(flags, "start", c.id)...)
+			st := c.State(c.id)
+			limits := harness.ReadFile(t, "/proc/"+strconv.Itoa(st.Pid)+"/limits")
+			if ok, _ := regexp.MatchString(`Max open files +5 +5 `, limits); st.Status != "running" || !ok {
+				t.Errorf("%s\n%s", st.Status, limits)
+			}
+		})
+	}
 }
 
 func TestProcessAttributes(t *testing.T) {
