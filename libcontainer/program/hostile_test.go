@@ -21,6 +21,7 @@ func descriptors(t *testing.T) int {
 // any length, and as many descriptors as fit into one. Berth refuses the message,
 // and keeps none of the descriptors that nobody asked for.
 func TestHostileMessages(t *testing.T) {
+	native(t, "there the descriptors of a control message that is cut stay open")
 	for name, c := range map[string]struct {
 		data []byte
 		fds  int
