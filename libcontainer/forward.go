@@ -24,10 +24,25 @@ func newForwarder() *forwarder {
 	f := &forwarder{ch: make(chan os.Signal, 128), all: make(chan struct{})}
 	signal.Notify(f.ch, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
 	go func() {
-		signal.Notify(f.ch)
+		signal.Notify(f.ch, forwarded()...)
 		close(f.all)
 	}()
 	return f
+}
+
+// forwarded are all signals but two. In the background of a shell SIGTTIN and
+// SIGTTOU have to stop us: where they are caught the kernel makes the read or ioctl
+// again that the terminal refused, and sends the next one, for ever. To catch them
+// and let them go would not do, package os/signal leaves its handler there.
+func forwarded() []os.Signal {
+	const last = 64 // SIGRTMAX
+	all := make([]os.Signal, 0, last)
+	for s := unix.Signal(1); s <= last; s++ {
+		if s != unix.SIGTTIN && s != unix.SIGTTOU {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // ready waits until no signal can be lost any more.
