@@ -213,7 +213,7 @@ func killSelf() {
 }
 
 func (c *creation) makeGate() error {
-	if err := c.dir.MakeFIFO(-1, -1); err != nil {
+	if err := c.dir.MakeFIFO(); err != nil {
 		return err
 	}
 	// Read and write: the child must be able to wait before anybody writes, and

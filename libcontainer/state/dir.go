@@ -33,12 +33,6 @@ func (d *Dir) ID() string { return d.id }
 // Path is the absolute path of the directory.
 func (d *Dir) Path() string { return d.path }
 
-// FD is the directory's descriptor. It belongs to d.
-func (d *Dir) FD() int { return d.fd }
-
-// Mode is the lock that d holds.
-func (d *Dir) Mode() LockMode { return d.mode }
-
 // Close drops the lock and the descriptor. A second call does nothing.
 func (d *Dir) Close() error {
 	if d.fd < 0 {
@@ -144,18 +138,10 @@ func (d *Dir) FIFOPath() string { return d.path + "/" + fifoFile }
 // may not be executed.
 func (d *Dir) ImagePath() string { return d.path + "/" + imageFile }
 
-// MakeFIFO makes the start FIFO with mode 0600, owned by uid and gid: those that
-// the container's root has on the host, so that it can open the FIFO from a user
-// namespace. An id of -1 leaves the caller's.
-func (d *Dir) MakeFIFO(uid, gid int) error {
+// MakeFIFO makes the start FIFO for the caller alone: the child inherits it open.
+func (d *Dir) MakeFIFO() error {
 	if err := unix.Mkfifoat(d.fd, fifoFile, 0o600); err != nil {
 		return fault.Wrap("cannot make the start FIFO "+d.FIFOPath(), err)
-	}
-	if uid == -1 && gid == -1 {
-		return nil
-	}
-	if err := unix.Fchownat(d.fd, fifoFile, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return fault.Wrap("cannot give the start FIFO "+d.FIFOPath()+" to the container's root", err)
 	}
 	return nil
 }

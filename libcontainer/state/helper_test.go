@@ -148,7 +148,7 @@ func TestMain(m *testing.M) {
 func again(t *testing.T, name string, s *Store, id string, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), append(env, "BERTH_TEST_HELPER="+name, "BERTH_TEST_ROOT="+s.Root(), "BERTH_TEST_ID="+id)...)
+	cmd.Env = append(os.Environ(), append(env, "BERTH_TEST_HELPER="+name, "BERTH_TEST_ROOT="+s.root, "BERTH_TEST_ID="+id)...)
 	return cmd
 }
 

@@ -17,7 +17,6 @@ const (
 	KindCgroup  = "cgroup"  // path, "leaf" or "parent": see cgroups.Dir
 	KindProcess = "process" // pid, start time
 	KindFile    = "file"    // path of a file, FIFO or socket that did not exist
-	KindMount   = "mount"   // mount point, mount id of what was there before
 )
 
 // Entry is one side effect on the host, written down before it is done.
@@ -43,17 +42,6 @@ func ProcessEntry(pid int, startTime uint64) Entry {
 
 // FileEntry is for a file, FIFO or socket about to be made where there is none.
 func FileEntry(path string) Entry { return Entry{KindFile, []string{path}} }
-
-// MountEntry is for a mount about to be made on path. It holds the id of the
-// mount that path lies on now: while that is unchanged there is nothing of ours
-// to take away.
-func MountEntry(path string) (Entry, error) {
-	id, err := mountID(path)
-	if err != nil {
-		return Entry{}, fault.Wrap("cannot look at the mount point "+path, err)
-	}
-	return Entry{KindMount, []string{path, strconv.FormatUint(id, 10)}}, nil
-}
 
 // Journal is the list of a container's side effects, in a file that only grows
 // until it is undone. Whoever writes holds the Exclusive lock.
@@ -208,7 +196,7 @@ func asFault(err error) *fault.Error {
 // uninterruptible sleep keeps it longer.
 const killWait = 10 * time.Second
 
-// UndoBasic undoes the kinds process, file and mount. Any other kind is an error:
+// UndoBasic undoes the kinds process and file. Any other kind is an error:
 // the caller takes its own first.
 func UndoBasic(e Entry) error {
 	switch {
@@ -219,8 +207,6 @@ func UndoBasic(e Entry) error {
 			return fault.Wrap("cannot remove "+e.Args[0], err)
 		}
 		return nil
-	case e.Kind == KindMount && len(e.Args) == 2:
-		return undoMount(e.Args[0], e.Args[1])
 	}
 	return fault.New("the journal has an entry of the unknown kind " + strconv.Quote(e.Kind) +
 		" with " + strconv.Itoa(len(e.Args)) + " arguments")
@@ -251,24 +237,4 @@ func undoProcess(pid, start string) error {
 		err = fault.New("process " + pid + " does not end after SIGKILL")
 	}
 	return err
-}
-
-func undoMount(path, before string) error {
-	id, err := mountID(path)
-	if err == unix.ENOENT || err == nil && strconv.FormatUint(id, 10) == before {
-		return nil
-	}
-	if err == nil {
-		err = unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	}
-	if err != nil && err != unix.EINVAL && err != unix.ENOENT {
-		return fault.Wrap("cannot unmount "+path, err)
-	}
-	return nil
-}
-
-func mountID(path string) (uint64, error) {
-	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_MNT_ID, &st)
-	return st.Mnt_id, err
 }

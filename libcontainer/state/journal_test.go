@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T, d *Dir) *Journal {
@@ -191,41 +189,5 @@ func TestUndoBasic(t *testing.T) {
 		if err := UndoBasic(e); err == nil {
 			t.Errorf("%v is taken", e)
 		}
-	}
-}
-
-func TestUndoMount(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	dir := t.TempDir()
-	mount := func() {
-		t.Helper()
-		if err := unix.Mount("none", dir, "tmpfs", 0, ""); err != nil {
-			t.Skip("cannot mount: ", err)
-		}
-	}
-	mount()
-	defer unix.Unmount(dir, unix.MNT_DETACH)
-	e, err := MountEntry(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Noted but never done: what was mounted before stays.
-	if err := UndoBasic(e); err != nil {
-		t.Fatal(err)
-	}
-	before := must(mountID(dir))
-	mount()
-	for range 2 {
-		if err := UndoBasic(e); err != nil {
-			t.Fatal(err)
-		}
-		if now := must(mountID(dir)); now != before {
-			t.Errorf("mount %d instead of %d", now, before)
-		}
-	}
-	if _, err := MountEntry(dir + "/missing"); err == nil {
-		t.Error("a mount point that is not there")
 	}
 }

@@ -47,9 +47,6 @@ func OpenProcess(pid int, startTime uint64) (*Process, error) {
 // PID is the pid, in the caller's pid namespace.
 func (p *Process) PID() int { return p.pid }
 
-// FD is the pidfd. It belongs to p.
-func (p *Process) FD() int { return p.fd }
-
 // Signal sends a signal; ErrGone where the process has ended.
 func (p *Process) Signal(sig unix.Signal) error {
 	err := unix.PidfdSendSignal(p.fd, sig, nil, 0)
@@ -60,12 +57,6 @@ func (p *Process) Signal(sig unix.Signal) error {
 		return fault.Wrap("cannot send signal "+strconv.Itoa(int(sig))+" to process "+strconv.Itoa(p.pid), err)
 	}
 	return nil
-}
-
-// Alive says whether the process still runs; a zombie does not.
-func (p *Process) Alive() bool {
-	ended, err := p.Wait(0)
-	return err == nil && !ended
 }
 
 // Wait waits until the process ends or the timeout is over, and says whether it

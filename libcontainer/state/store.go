@@ -52,9 +52,6 @@ type Store struct{ root string }
 // the first Create.
 func Open(root string) *Store { return &Store{root: filepath.Clean(root)} }
 
-// Root is the directory of the store.
-func (s *Store) Root() string { return s.root }
-
 // CheckID returns ErrInvalidID unless id consists of [A-Za-z0-9_+.-] and is a
 // name that can stand for a directory.
 func CheckID(id string) error {
@@ -72,9 +69,8 @@ func CheckID(id string) error {
 	return nil
 }
 
-// dirMode lets others pass to the FIFO, whose owner may be mapped in a user
-// namespace, and lets nobody list.
-const dirMode = 0o711
+// dirMode keeps everybody else out: what the child needs it inherits open.
+const dirMode = 0o700
 
 // Create makes the directory of a new container and returns it with the
 // Exclusive lock held. Of two that create the same id one gets ErrExists.
