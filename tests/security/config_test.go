@@ -267,9 +267,25 @@ func TestRlimits(t *testing.T) {
 		n    uint64
 		runs bool
 	}{
-		{"NOFILE", 0, true}, {"NOFILE", 1, true}, {"NOFILE", 3, true}, {"NOFILE", 5, true}, {"FSIZE", 0, true}, {"CORE", 0, true},
-		{"NPROC", 0, false}, {"NPROC", 1, false}, {"SIGPENDING", 0, true}, {"MSGQUEUE", 0, true}, {"MEMLOCK", 0, true}, {"LOCKS", 0, true},
-		{"RTTIME", 0, true}, {"NICE", 0, true}, {"AS", 0, false}, {"AS", 1 << 20, false}, {"DATA", 0, false}, {"STACK", 0, false}, {"CPU", 1, true},
+		{"NOFILE", 0, true},
+		{"NOFILE", 1, true},
+		{"NOFILE", 3, true},
+		{"NOFILE", 5, true},
+		{"FSIZE", 0, true},
+		{"CORE", 0, true},
+		{"NPROC", 0, false},
+		{"NPROC", 1, false},
+		{"SIGPENDING", 0, true},
+		{"MSGQUEUE", 0, true},
+		{"MEMLOCK", 0, true},
+		{"LOCKS", 0, true},
+		{"RTTIME", 0, true},
+		{"NICE", 0, true},
+		{"AS", 0, false},
+		{"AS", 1 << 20, false},
+		{"DATA", 0, false},
+		{"STACK", 0, false},
+		{"CPU", 1, true},
 	} {
 		for _, user := range []uint32{0, 1000} {
 			bundle := harness.Bundle(t, harness.Args("/bin/true"), process(func(p *specs.Process) {

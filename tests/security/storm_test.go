@@ -101,8 +101,15 @@ func TestStormOnOneID(t *testing.T) {
 	defer cancel()
 	end := time.Now().Add(4 * time.Second)
 	commands := [][]string{
-		{"create", "--bundle", bundle, id}, {"create", "--bundle", bundle, id}, {"start", id}, {"state", id}, {"kill", id, "KILL"},
-		{"delete", id}, {"delete", "--force", id}, {"list"}, {"run", "--detach", "--bundle", bundle, id},
+		{"create", "--bundle", bundle, id},
+		{"create", "--bundle", bundle, id},
+		{"start", id},
+		{"state", id},
+		{"kill", id, "KILL"},
+		{"delete", id},
+		{"delete", "--force", id},
+		{"list"},
+		{"run", "--detach", "--bundle", bundle, id},
 	}
 	var wg sync.WaitGroup
 	for _, args := range commands {
