@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/cgroups"
-	"berth/libcontainer/compile"
 	"berth/libcontainer/console"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
@@ -302,7 +301,7 @@ func (c *creation) Barrier(m *program.Machine, b program.Barrier) error {
 	case program.BarrierBorn:
 		return c.noteChild()
 	}
-	return nil
+	return fault.New("the container waits at the barrier " + b.String() + ", where there is nothing to do for it")
 }
 
 // Mend has nothing to do: no mend of create is the runtime's alone.
@@ -340,7 +339,7 @@ func (c *creation) setHome() error {
 		return nil
 	}
 	u := c.plan.Bundle.Spec.Process.User
-	value := compile.HomeOf(c.machine.Pid, u.UID)
+	value := homeOf(c.machine.Pid, u.UID, home.Size-len("HOME=")-1)
 	if value == "" || value == "/" {
 		return nil
 	}

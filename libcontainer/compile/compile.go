@@ -26,10 +26,10 @@ type Request struct {
 	// Bundle and Rootfs are absolute paths; Rootfs is a directory that exists.
 	Bundle, Rootfs string
 	// CgroupEntry are the files of v1 hierarchies into which the child writes
-	// itself; CgroupPaths maps each v1 controller (or name=systemd) to the
-	// container's cgroup directory, for cgroup mounts.
+	// itself.
 	CgroupEntry []string
-	Cgroups     []CgroupDir
+	// Cgroups is the container's place in each hierarchy, for cgroup mounts.
+	Cgroups []CgroupDir
 
 	// Gate is true when the program waits for `start` before it executes.
 	Gate bool
@@ -54,8 +54,8 @@ type Program struct {
 	*program.Program
 	// Warnings are what the user should hear although all goes on.
 	Warnings []*fault.Error
-	// Home is the memory that HOME's value goes to when the config's
-	// environment lacks it, at BarrierBorn's successor BarrierReady; nil otherwise.
+	// Home is the memory of the string HOME=... where the config's environment
+	// lacks it: the runtime writes it at BarrierReady. nil otherwise.
 	Home *program.Data
 }
 
@@ -112,7 +112,6 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Program, error) {
 	c.Phase = program.PhaseDevices
 	c.devices()
 	c.terminal()
-	c.hookBarriers()
 	c.Phase = program.PhasePivot
 	c.sysctls()
 	c.openLabels()
@@ -252,19 +251,5 @@ func (c *compiler) enterCgroups() {
 		c.Do(program.CallWrite, "enter the cgroup", program.From(fd), program.Ptr(zero), program.Int(1)).
 			Say(unix.ENOSPC, "", "a cpuset needs cpus and mems before a process can enter")
 		c.Do(program.CallClose, "close the cgroup", program.From(fd))
-	}
-}
-
-// hookBarriers are where hooks run: in the runtime's namespaces, and in the
-// container's before pivot_root (runtime-spec, POSIX-platform Hooks).
-func (c *compiler) hookBarriers() {
-	h := c.spec.Hooks
-	if h == nil {
-		return
-	}
-	c.at("hooks")
-	//lint:ignore SA1019 prestart is deprecated, and what Docker uses.
-	if len(h.Prestart)+len(h.CreateRuntime) > 0 {
-		c.Barrier(program.BarrierRuntimeHooks, "let the runtime run the prestart and createRuntime hooks")
 	}
 }

@@ -144,19 +144,6 @@ func TestMountOptions(t *testing.T) {
 	}
 }
 
-func TestHomeIn(t *testing.T) {
-	const passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nrel:x:5:5::home:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\nagain:x:1000:1000::/other:\n"
-	for uid, want := range map[uint32]string{0: "/root", 1000: "/home/user", 5: "", 7: ""} {
-		if got := homeIn(passwd, uid); got != want {
-			t.Errorf("home of %d: %q, want %q", uid, got, want)
-		}
-	}
-	long := "x:x:9:9::/" + strings.Repeat("a", homeSize) + ":/bin/sh\n"
-	if got := homeIn(long, 9); got != "" {
-		t.Error("a home too long for its place was taken")
-	}
-}
-
 // steps lists the calls of a program by name.
 func steps(p *Program, c program.Call) []*program.Step {
 	var all []*program.Step

@@ -1,4 +1,4 @@
-package compile
+package libcontainer
 
 import (
 	"strconv"
@@ -11,10 +11,10 @@ import (
 // image's, and may be anything.
 const maxPasswd = 1 << 20
 
-// HomeOf looks the home directory of uid up in the /etc/passwd of the container
-// whose init is pid; empty when there is no entry. The path is resolved below
-// the container's root, and only a regular file is read.
-func HomeOf(pid int, uid uint32) string {
+// homeOf looks the home directory of uid up in the /etc/passwd of the container
+// whose init is pid; empty when there is no entry, or one of more than limit bytes.
+// The path is resolved below the container's root, and only a regular file is read.
+func homeOf(pid int, uid uint32, limit int) string {
 	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return ""
@@ -45,15 +45,15 @@ func HomeOf(pid int, uid uint32) string {
 	if err != nil {
 		return ""
 	}
-	return homeIn(string(buf[:n]), uid)
+	return homeIn(string(buf[:n]), uid, limit)
 }
 
 // homeIn finds uid in the text of a passwd file (passwd(5)).
-func homeIn(passwd string, uid uint32) string {
+func homeIn(passwd string, uid uint32, limit int) string {
 	want := strconv.FormatUint(uint64(uid), 10)
 	for line := range strings.SplitSeq(passwd, "\n") {
 		f := strings.Split(line, ":")
-		if len(f) >= 6 && f[2] == want && len(f[5]) < homeSize-len("HOME=")-1 && strings.HasPrefix(f[5], "/") {
+		if len(f) >= 6 && f[2] == want && len(f[5]) <= limit && strings.HasPrefix(f[5], "/") {
 			return f[5]
 		}
 	}
