@@ -3,36 +3,15 @@ package compile
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/program"
+	"berth/spec"
 )
-
-// capNames are the capabilities by number (capabilities(7)).
-var capNames = [...]string{
-	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-	"SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
-	"IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
-	"SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
-	"LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-	"WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-}
-
-func capNumber(name string) (int, bool) {
-	short, ok := strings.CutPrefix(name, "CAP_")
-	if !ok {
-		return 0, false
-	}
-	for i, n := range capNames {
-		if n == short {
-			return i, true
-		}
-	}
-	return 0, false
-}
 
 // capSet reads a set of names. Unknown and ungrantable ones are warnings and not
 // errors (runtime-spec config.md, Linux Process).
@@ -40,8 +19,8 @@ func (c *compiler) capSet(list []string, name string, grantable uint64) uint64 {
 	var set uint64
 	var left []string
 	for _, s := range list {
-		n, ok := capNumber(s)
-		if !ok || n > c.host.LastCap || grantable&(1<<n) == 0 {
+		n := slices.Index(spec.Capabilities[:], s)
+		if n < 0 || n > c.host.LastCap || grantable&(1<<n) == 0 {
 			left = append(left, s)
 			continue
 		}
@@ -109,8 +88,8 @@ func (c *compiler) credentials(caps *capabilities) {
 }
 
 func capName(n int) string {
-	if n < len(capNames) {
-		return "CAP_" + capNames[n]
+	if n < len(spec.Capabilities) {
+		return spec.Capabilities[n]
 	}
 	return "capability " + strconv.Itoa(n)
 }

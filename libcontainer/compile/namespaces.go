@@ -110,8 +110,16 @@ func (c *compiler) openHost() {
 		}
 		c.openNull()
 	}
+	if c.ns.joined&unix.CLONE_NEWNS == 0 {
+		c.goToRootfs()
+	}
+}
+
+// goToRootfs walks the path of the root file system, the one time; from here on
+// it is ".". To join a mount namespace moves a process to the root there, so in
+// that case the path is one of that namespace, and walked after.
+func (c *compiler) goToRootfs() {
 	c.at("root.path")
-	// The one time that the path is walked; from here on it is ".".
 	c.Do(program.CallChdir, "go to the root file system", program.Path(c.req.Rootfs))
 }
 
@@ -186,6 +194,7 @@ func (c *compiler) joinNamespaces() {
 	for i := range n.joins {
 		if n.joins[i].kind.flag == unix.CLONE_NEWNS {
 			c.setns(&n.joins[i])
+			c.goToRootfs()
 		}
 	}
 	c.newUser()

@@ -246,7 +246,7 @@ func (k kind) constant(n uint64) (string, bool) {
 			{unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"},
 		}
 	case kLimit:
-		return RlimitName(int(n))
+		return rlimitName(n)
 	}
 	for _, f := range set {
 		if f.bit == n {
@@ -263,9 +263,8 @@ var rlimitNames = [...]string{
 	"RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
 }
 
-// RlimitName is the name of a resource limit.
-func RlimitName(n int) (string, bool) {
-	if n < 0 || n >= len(rlimitNames) {
+func rlimitName(n uint64) (string, bool) {
+	if n >= uint64(len(rlimitNames)) {
 		return "", false
 	}
 	return rlimitNames[n], true
