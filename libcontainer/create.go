@@ -375,7 +375,8 @@ func (c *creation) handOver() error {
 	return c.machine.Run(c, 0)
 }
 
-// undo ends a create that failed: child, journal from its end, directory.
+// undo ends a create that failed: child, journal from its end, directory. What can
+// not be undone now stays in the journal for delete.
 func (c *creation) undo(cause error) error {
 	_ = c.watch.stop() // a second signal must not end the undoing
 	if c.machine != nil {
@@ -389,7 +390,9 @@ func (c *creation) undo(cause error) error {
 	}
 	if c.journal != nil {
 		if err := c.journal.Undo(undoEntry); err != nil {
-			c.rt.Log.Warn("not all of the failed create could be undone: " + err.Error())
+			// Without its directory nobody would know what is left.
+			c.rt.Log.Warn("not all of the failed create could be undone, delete can try again: " + err.Error())
+			return cause
 		}
 	}
 	if c.dir != nil {
