@@ -9,7 +9,7 @@
 // until Berth, ordinary Go outside, mends the matter or gives up (Machine).
 //
 // The package knows nothing of OCI. Package compile makes programs from configs;
-// this one verifies them (Verify), prints them (Text, JSON), turns them into an
+// this one verifies them (Verify), spells their steps (Text), turns them into an
 // executable image (Image) and runs them (Start, Machine.Run).
 package program
 
@@ -47,15 +47,6 @@ var phaseNames = [...]string{
 
 // String is the phase's name.
 func (p Phase) String() string { return phaseNames[p] }
-
-// Phases returns all phases in order.
-func Phases() []Phase {
-	ps := make([]Phase, len(phaseNames))
-	for i := range ps {
-		ps[i] = Phase(i)
-	}
-	return ps
-}
 
 // Barrier is a deliberate trap: the child waits there until Berth has done its
 // part. Barriers ascend in a program, and which there are is known before the
@@ -162,9 +153,6 @@ func Strings(list []string, text string) *Data {
 	}
 	return d
 }
-
-// IsString says whether d is a C string.
-func (d *Data) IsString() bool { return d.str }
 
 // Value returns the string of a C string.
 func (d *Data) Value() string {

@@ -329,15 +329,3 @@ func (v *verifier) rights(i int, st *Step) {
 		v.breach(i, st, "behind the system call filter only a few calls may stand")
 	}
 }
-
-// Summary counts what a program is made of, for people.
-func (p *Program) Summary() string {
-	mends, barriers := 0, 0
-	for i := range p.Steps {
-		mends += len(p.Steps[i].Mends)
-		if p.Steps[i].Call == CallBarrier {
-			barriers++
-		}
-	}
-	return strconv.Itoa(len(p.Steps)) + " steps, " + strconv.Itoa(barriers) + " barriers, " + strconv.Itoa(mends) + " mends"
-}
