@@ -2,6 +2,7 @@ package security
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,4 +27,26 @@ func TestJoinHostMounts(t *testing.T) {
 	if _, err := os.Stat("/proc/self/ns/mnt"); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestJoinContainerMounts joins the mount namespace of another container, which
+// does not have the bundle: to join moves a process to the root there, and that
+// root must not be taken for the root file system and mounted over.
+func TestJoinContainerMounts(t *testing.T) {
+	h := attack(t)
+	other := harness.ID(t)
+	h.Must("create", "--bundle", harness.Bundle(t, harness.Args("/bin/sleep", "100")), other)
+	mounts := "/proc/" + strconv.Itoa(h.State(other).Pid) + "/mountinfo"
+	before := harness.ReadFile(t, mounts)
+	id := harness.ID(t)
+	bundle := harness.Bundle(t, harness.Namespace(specs.MountNamespace, "/proc/"+strconv.Itoa(h.State(other).Pid)+"/ns/mnt"))
+	res := h.Do("create", "--bundle", bundle, id)
+	if res.Code == 0 || !strings.Contains(res.Stderr, "root.path") {
+		t.Errorf("%d %s", res.Code, res.Stderr)
+	}
+	if after := harness.ReadFile(t, mounts); after != before {
+		t.Errorf("the other container's mounts changed from\n%s\nto\n%s", before, after)
+	}
+	h.Must("delete", "--force", other)
+	h.NothingLeft(id)
 }
