@@ -278,12 +278,11 @@ func (c *compiler) mountAbove(p string) (fd *program.Slot, rest string) {
 // earlier entry, and where that is.
 func (c *compiler) freshAbove(dest string) (base string, ok bool) {
 	for _, t := range c.mounted {
-		if t.dest != dest && strings.HasPrefix(dest, strings.TrimSuffix(t.dest, "/")+"/") && len(t.dest) >= len(base) {
-			base, ok = t.dest, t.fresh
-		}
-		if t.dest == dest {
-			// Mounted over before: it is there.
-			return "", false
+		switch {
+		case t.dest == dest:
+			base, ok = "", false // mounted over before: it is there
+		case strings.HasPrefix(dest, strings.TrimSuffix(t.dest, "/")+"/"):
+			base, ok = t.dest, t.fresh // a later one lies over an earlier one
 		}
 	}
 	return base, ok

@@ -364,3 +364,15 @@ func TestBusyHost(t *testing.T) {
 		}
 	}
 }
+
+// A mount may cover those below it that an earlier entry made, mount points and
+// all.
+//
+// rows: MNT-1
+func TestMountsThatAreCovered(t *testing.T) {
+	find := harness.Args("/bin/busybox", "find", "/m")
+	runAll(t, []scenario{
+		{name: "a parent later", rows: "MNT-1", change: on(find, mounts(tmpfs("/m/a"), tmpfs("/m"), tmpfs("/m/a/b"))), out: "/m\n/m/a\n/m/a/b\n"},
+		{name: "the same later", rows: "MNT-1", change: on(find, mounts(tmpfs("/m/a"), tmpfs("/m"), tmpfs("/m/a"))), out: "/m\n/m/a\n"},
+	})
+}
