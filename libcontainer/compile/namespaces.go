@@ -213,8 +213,12 @@ func (c *compiler) joinUser() {
 
 func (c *compiler) setns(j *join) {
 	c.at(j.path)
+	hint := j.file + " is not a " + j.kind.word + " namespace"
+	if j.kind.flag == unix.CLONE_NEWUSER {
+		hint += ", or it is the runtime's own, which cannot be joined again" // setns(2)
+	}
 	c.Do(program.CallSetns, "join the "+j.kind.word+" namespace", program.From(j.fd), program.Uint(uint64(j.kind.flag))).
-		Say(unix.EINVAL, "", j.file+" is not a "+j.kind.word+" namespace")
+		Say(unix.EINVAL, "", hint)
 	c.Do(program.CallClose, "close it", program.From(j.fd))
 }
 
