@@ -5,10 +5,7 @@ import (
 
 	"berth/libcontainer/console"
 	"berth/libcontainer/fault"
-	"berth/libcontainer/host"
 	"berth/libcontainer/state"
-
-	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Run is create and start in one, without a gate between them. In the foreground
@@ -78,7 +75,11 @@ func (c *creation) run(o *RunOptions) (int, error) {
 	if o.Keep {
 		return status, nil
 	}
-	return status, c.clearAway()
+	if err := c.clearAway(); err != nil {
+		// The process's own status is what the caller waits for.
+		c.rt.Log.Warn("the container has ended and could not be deleted: " + err.Error())
+	}
+	return status, nil
 }
 
 // clearAway deletes the container that has ended: by its own directory and not by
@@ -93,15 +94,4 @@ func (c *creation) clearAway() error {
 		return err
 	}
 	return c.rt.destroy(c.dir, false)
-}
-
-// replan makes the plan of a container that exists.
-func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, error) {
-	f, err := host.Gather()
-	if err != nil {
-		return nil, err
-	}
-	b := &Bundle{Path: rec.Bundle, Rootfs: rec.Rootfs, Spec: s, Raw: raw}
-	o := &CreateOptions{NoPivot: rec.NoPivot, NoNewKeyring: rec.NoNewKeyring, PreserveFDs: rec.PreserveFDs}
-	return r.Plan(rec.ID, b, f, o, true)
 }

@@ -1,9 +1,11 @@
 package libcontainer
 
 import (
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
 	"berth/libcontainer/program"
 	"berth/libcontainer/state"
 	"berth/spec"
@@ -158,4 +160,15 @@ func (r *Runtime) recompile(d *state.Dir, rec *state.Record) (*program.Program, 
 		return nil, err
 	}
 	return plan.Program.Program, nil
+}
+
+// replan makes the plan of a container that exists.
+func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, error) {
+	f, err := host.Gather()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{Path: rec.Bundle, Rootfs: rec.Rootfs, Spec: s, Raw: raw}
+	o := &CreateOptions{NoPivot: rec.NoPivot, NoNewKeyring: rec.NoNewKeyring, PreserveFDs: rec.PreserveFDs}
+	return r.Plan(rec.ID, b, f, o, true)
 }

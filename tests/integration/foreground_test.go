@@ -123,6 +123,43 @@ func TestForegroundContainerIsSeenAndKilledByOthers(t *testing.T) {
 	c.fails("container does not exist", "state", c.id)
 }
 
+// What is left of a container does not hide how its process ended.
+//
+// rows: LIF-12
+func TestExitStatusOfWhatCannotBeDeleted(t *testing.T) {
+	if !harness.Berth() {
+		t.Skip("it is about Berth's journal")
+	}
+	c := newContainer(t, harness.Shell("echo > /ready; sleep 1000"), harness.WithoutNamespace(specs.PIDNamespace))
+	obstacle := t.TempDir() + "/obstacle"
+	if err := os.Mkdir(obstacle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := c.foreground()
+	awaitFile(t, c.bundle, "ready")
+	j, err := os.OpenFile(c.Root+"/"+c.id+"/journal", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.WriteString(`["file","` + obstacle + `"]` + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	c.Must("kill", c.id, "KILL")
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 137 || !strings.Contains(out.String(), "could not be deleted") {
+		t.Errorf("exit status %d, want 137 and a warning\n%s", got, out)
+	}
+	if st := c.status(); st != "stopped" {
+		t.Errorf("status is %s", st)
+	}
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	c.Must("delete", c.id)
+	c.NothingLeft(c.id)
+}
+
 // As the subreaper of a container without pid namespace the runtime gets its
 // orphans and must not let them stay zombies. Without, they are the test's.
 func TestOrphans(t *testing.T) {
