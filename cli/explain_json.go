@@ -75,7 +75,6 @@ type (
 		On    []string      `json:"on"` // errnos
 		Why   string        `json:"why"`
 		Then  string        `json:"then"` // retry, next
-		Host  string        `json:"host,omitempty"`
 		Steps []explainStep `json:"steps,omitempty"`
 	}
 )
@@ -126,7 +125,7 @@ func explainSteps(steps []program.Step, numbered bool) []explainStep {
 			s.Harmless = append(s.Harmless, explainHarmless{unix.ErrnoName(h.Errno), i + 2 + h.Skip})
 		}
 		for _, m := range st.Mends {
-			e := explainMend{On: errnoNames(m.On), Why: m.Why, Then: "retry", Host: m.Host}
+			e := explainMend{On: errnoNames(m.On), Why: m.Why, Then: "retry"}
 			if m.Then == program.Next {
 				e.Then = "next"
 			}

@@ -53,7 +53,7 @@ func samplePlan() *libcontainer.Plan {
 				Steps: []program.Step{
 					{Call: program.CallOpenat2, Args: []program.Arg{program.Int(5), program.Path("/proc"), program.Path("how"), program.Int(24)}, Result: target, Why: "open the mount point /proc", Path: "mounts[0]", Phase: program.PhaseMounts, Mends: []program.Mend{
 						{On: []unix.Errno{unix.ENOENT, unix.ENOTDIR}, Why: "make the missing mount point", Steps: []program.Step{mk}, Then: program.Retry},
-						{On: []unix.Errno{unix.EPERM}, Why: "ask the runtime", Host: "bind", Then: program.Next},
+						{On: []unix.Errno{unix.EPERM}, Why: "take another one", Then: program.Next},
 					}},
 					{Call: program.CallOpenat2, Args: mk.Args, Why: "look for it in a place whose name is too long for one line of the column", Path: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.ENOENT, Skip: 2}, {Errno: unix.EACCES, Skip: 2}, {Errno: unix.EEXIST}}},
 					{Call: program.CallExpect, Args: []program.Arg{program.Ptr(stat), program.Int(15), program.Int(4), program.Int(8), program.Int(0)}, Why: "see that it is a directory", Path: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.ENOTDIR, Skip: 1}}},

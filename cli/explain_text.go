@@ -263,9 +263,6 @@ func harmlessText(i int, st *program.Step) []string {
 // mend prints what is done when the step fails in a way that can be mended.
 func (p *page) mend(m *program.Mend) {
 	s := "if " + strings.Join(errnoNames(m.On), " or ") + ": " + m.Why
-	if m.Host != "" {
-		s += " (the runtime: " + m.Host + ")"
-	}
 	if !p.mends && len(m.Steps) > 0 {
 		s += ", " + count(len(m.Steps), "step")
 	}

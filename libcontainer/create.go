@@ -304,9 +304,6 @@ func (c *creation) Barrier(m *program.Machine, b program.Barrier) error {
 	return fault.New("the container waits at the barrier " + b.String() + ", where there is nothing to do for it")
 }
 
-// Mend has nothing to do: no mend of create is the runtime's alone.
-func (c *creation) Mend(*program.Machine, string) error { return nil }
-
 // ready is called with the child waiting at its last barrier.
 func (c *creation) ready() error {
 	if err := c.setHome(); err != nil {

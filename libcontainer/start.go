@@ -58,7 +58,9 @@ func (r *Runtime) openGate(d *state.Dir, rec *state.Record) error {
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 		return fault.New("the start FIFO is no FIFO: " + fifo)
 	}
-	if _, err := unix.Write(fd, []byte{1}); err != nil {
+	if _, err := unix.Write(fd, []byte{1}); err == unix.EPIPE {
+		return fault.New("cannot start a container that has stopped")
+	} else if err != nil {
 		return &fault.Error{Msg: "cannot write to the start FIFO", Call: "write", Err: err}
 	}
 	if err := waitForHangup(fd); err != nil {

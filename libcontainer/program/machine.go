@@ -14,8 +14,6 @@ type Handler interface {
 	// Barrier is called when the child has reached a barrier; the child goes on
 	// when it returns nil, and ends when it returns an error.
 	Barrier(m *Machine, b Barrier) error
-	// Mend is called for a mend that only the runtime can make.
-	Mend(m *Machine, action string) error
 }
 
 // Traced is one step that was run, as a debug run reports it.
@@ -176,7 +174,7 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 				m.Trace(Traced{msg.step, msg.result, msg.nanos})
 			}
 		case msgTrap:
-			if err := m.trap(h, &msg); err != nil {
+			if err := m.trap(&msg); err != nil {
 				return err
 			}
 		case msgBarrier:
@@ -322,7 +320,7 @@ func (m *Machine) adopt(pid int) error {
 	return nil
 }
 
-func (m *Machine) trap(h Handler, msg *message) error {
+func (m *Machine) trap(msg *message) error {
 	st := &m.prog.Steps[msg.step]
 	no := msg.errno()
 	if m.disturbed(st, no) {
@@ -338,7 +336,7 @@ func (m *Machine) trap(h Handler, msg *message) error {
 			m.mended = make(map[*Mend]bool)
 		}
 		m.mended[mend] = true
-		if err := m.mend(h, msg.step, no, mend); err != nil {
+		if err := m.mend(msg.step, no, mend); err != nil {
 			return err
 		}
 		if mend.Then == Retry {
@@ -364,12 +362,7 @@ func (m *Machine) disturbed(st *Step, no unix.Errno) bool {
 	return true
 }
 
-func (m *Machine) mend(h Handler, step int, no unix.Errno, mend *Mend) error {
-	if mend.Host != "" {
-		if err := h.Mend(m, mend.Host); err != nil {
-			return err
-		}
-	}
+func (m *Machine) mend(step int, no unix.Errno, mend *Mend) error {
 	failed, err := m.runMend(step, no, mend.Steps)
 	if mend.Links != nil && (err == nil || failed == unix.ENOENT) {
 		return m.follow(step, no, mend.Links)

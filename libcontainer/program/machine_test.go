@@ -75,10 +75,9 @@ func startImage(t testing.TB, p *Program, img []byte, files ...int) *Machine {
 	return m
 }
 
-// handler answers barriers and mends of the runtime with functions.
+// handler answers barriers with a function.
 type handler struct {
 	barrier func(m *Machine, b Barrier) error
-	mend    func(m *Machine, action string) error
 }
 
 func (h handler) Barrier(m *Machine, b Barrier) error {
@@ -86,13 +85,6 @@ func (h handler) Barrier(m *Machine, b Barrier) error {
 		return nil
 	}
 	return h.barrier(m, b)
-}
-
-func (h handler) Mend(m *Machine, action string) error {
-	if h.mend == nil {
-		return errors.New("nobody expected a mend: " + action)
-	}
-	return h.mend(m, action)
 }
 
 // wait reaps the child. One that does not end fails the test.

@@ -265,15 +265,11 @@ const (
 
 // Mend is what Berth does when a step traps with one of the errnos in On: a few
 // more steps, known beforehand and verified like all others, sent to the waiting
-// child one by one; or something that only the runtime can do (Host). The
-// common path pays nothing for it.
+// child one by one. The common path pays nothing for it.
 type Mend struct {
 	On    []unix.Errno
 	Why   string
 	Steps []Step
-	// Host names an action of the runtime outside the child; Machine's Handler
-	// gets it. Empty for none.
-	Host string
 	// Links, when set, has the mend go on at the end of symbolic links that lead
 	// nowhere yet, after its steps.
 	Links *Links

@@ -3,7 +3,6 @@ package program
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -137,34 +136,6 @@ func TestMendOtherErrno(t *testing.T) {
 	b := &Builder{}
 	b.Do(CallClose, "fail", Int(-1)).Mend(Mend{On: []unix.Errno{unix.EIO, unix.ENOENT}, Then: Next})
 	fails(t, start(t, b, false), handler{}, 0, unix.EBADF)
-}
-
-// Some matters only the runtime can mend.
-func TestMendHost(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "file")
-	b := &Builder{}
-	b.Do(CallFaccessat2, "see it", AtCwd, Path(path), Int(unix.R_OK), Int(0)).
-		Mend(Mend{On: []unix.Errno{unix.ENOENT}, Host: "make the file", Then: Retry})
-	b.Do(CallExitGroup, "end", Int(0))
-	var asked []string
-	h := handler{mend: func(_ *Machine, action string) error {
-		asked = append(asked, action)
-		return os.WriteFile(path, nil, 0o600)
-	}}
-	m := start(t, b, false)
-	if err := m.Run(h, 0); err != nil {
-		t.Fatal(err)
-	}
-	if st := exit(t, m); st != 0 || len(asked) != 1 || asked[0] != "make the file" {
-		t.Errorf("exit status %d, asked %q", st, asked)
-	}
-
-	os.Remove(path)
-	no := errors.New("no")
-	m = start(t, b, false)
-	if err := m.Run(handler{mend: func(*Machine, string) error { return no }}, 0); err != no {
-		t.Errorf("got %v, want the handler's error", err)
-	}
 }
 
 // A child that ends while it is being helped is no success.
