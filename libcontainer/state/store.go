@@ -3,10 +3,10 @@
 // and the journal of what create did to the host. The status of a container is
 // not stored; it is computed from the process.
 //
-// Which command takes which lock: create and delete hold Exclusive all along,
-// start, pause, resume and update while they change something. state, list,
-// kill and exec open the container Unlocked: the record is replaced atomically,
-// so that reading it needs no lock, and a hook of create may call state.
+// Which command takes which lock: create, start and delete hold Exclusive all
+// along, run in the foreground until its process runs and again to delete. state,
+// list and kill open the container Unlocked: the record is replaced atomically, so
+// that reading it needs no lock, and a create that hangs can be looked at and killed.
 package state
 
 import (
