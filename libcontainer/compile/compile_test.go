@@ -10,6 +10,7 @@ import (
 
 	"berth/libcontainer/host"
 	"berth/libcontainer/program"
+	"berth/spec"
 )
 
 func minimal() *specs.Spec {
@@ -140,6 +141,24 @@ func TestMountOptions(t *testing.T) {
 		}
 		if o.bind != c.bind || o.rbind != c.rbind {
 			t.Errorf("%s: bind %v rbind %v", c.options, o.bind, o.rbind)
+		}
+	}
+}
+
+// TestKnownMountOptions holds the words that validation knows against those that
+// mean something here: one that is missing would be handed to the file system.
+func TestKnownMountOptions(t *testing.T) {
+	known := spec.MountOptions()
+	for _, word := range known {
+		if o := parseOptions([]string{word}); len(o.data) > 0 {
+			t.Errorf("%s is taken for data", word)
+		}
+	}
+	for _, a := range attrOptions {
+		for _, word := range []string{a.word, "r" + a.word} {
+			if !slices.Contains(known, word) {
+				t.Errorf("%s is unknown to validation", word)
+			}
 		}
 	}
 }
