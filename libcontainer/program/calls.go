@@ -22,7 +22,6 @@ const (
 	CallExitGroup
 	CallFaccessat2
 	CallFchdir
-	CallFchmodat
 	CallFchown
 	CallFchownat
 	CallFsconfig
@@ -30,7 +29,6 @@ const (
 	CallFsopen
 	CallGetcwd
 	CallIoctl
-	CallIoprioSet
 	CallKeyctl
 	CallMkdirat
 	CallMknodat
@@ -40,17 +38,14 @@ const (
 	CallOpenTree
 	CallOpenat
 	CallOpenat2
-	CallPersonality
 	CallPivotRoot
 	CallPrctl
 	CallPrlimit64
 	CallRead
 	CallReadlinkat
 	CallRecvfrom
-	CallSchedSetattr
 	CallSeccomp
 	CallSendmsg
-	CallSetMempolicy
 	CallSetdomainname
 	CallSetgroups
 	CallSethostname
@@ -148,8 +143,6 @@ func (c Call) info() callInfo {
 		return callInfo{"faccessat2", unix.SYS_FACCESSAT2, []kind{kDir, kPath, kAccess, kAt}, false}
 	case CallFchdir:
 		return callInfo{"fchdir", unix.SYS_FCHDIR, []kind{kFD}, false}
-	case CallFchmodat:
-		return callInfo{"fchmodat", unix.SYS_FCHMODAT, []kind{kDir, kPath, kMode}, false}
 	case CallFchown:
 		return callInfo{"fchown", unix.SYS_FCHOWN, []kind{kFD, kInt, kInt}, false}
 	case CallFchownat:
@@ -170,8 +163,6 @@ func (c Call) info() callInfo {
 
 func (c Call) moreInfo() callInfo {
 	switch c {
-	case CallIoprioSet:
-		return callInfo{"ioprio_set", unix.SYS_IOPRIO_SET, []kind{kInt, kInt, kHex}, false}
 	case CallKeyctl:
 		return callInfo{"keyctl", unix.SYS_KEYCTL, []kind{kInt, kText, kHex}, false}
 	case CallMkdirat:
@@ -190,8 +181,6 @@ func (c Call) moreInfo() callInfo {
 		return callInfo{"openat", unix.SYS_OPENAT, []kind{kDir, kPath, kOpen, kMode}, true}
 	case CallOpenat2:
 		return callInfo{"openat2", unix.SYS_OPENAT2, []kind{kDir, kPath, kPtr, kInt}, true}
-	case CallPersonality:
-		return callInfo{"personality", unix.SYS_PERSONALITY, []kind{kHex}, false}
 	case CallPivotRoot:
 		return callInfo{"pivot_root", unix.SYS_PIVOT_ROOT, []kind{kPath, kPath}, false}
 	case CallPrctl:
@@ -204,14 +193,10 @@ func (c Call) moreInfo() callInfo {
 		return callInfo{"readlinkat", unix.SYS_READLINKAT, []kind{kDir, kPath, kPtr, kInt}, false}
 	case CallRecvfrom:
 		return callInfo{"recvfrom", unix.SYS_RECVFROM, []kind{kFD, kPtr, kInt, kHex, kPtr, kPtr}, false}
-	case CallSchedSetattr:
-		return callInfo{"sched_setattr", unix.SYS_SCHED_SETATTR, []kind{kInt, kPtr, kInt}, false}
 	case CallSeccomp:
 		return callInfo{"seccomp", unix.SYS_SECCOMP, []kind{kInt, kHex, kPtr}, false}
 	case CallSendmsg:
 		return callInfo{"sendmsg", unix.SYS_SENDMSG, []kind{kFD, kPtr, kHex}, false}
-	case CallSetMempolicy:
-		return callInfo{"set_mempolicy", unix.SYS_SET_MEMPOLICY, []kind{kInt, kPtr, kInt}, false}
 	}
 	return c.lastInfo()
 }

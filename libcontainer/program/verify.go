@@ -195,7 +195,7 @@ func (v *verifier) step(i int, st *Step) {
 // changes says whether a call makes or changes what a path names.
 func (c Call) changes() bool {
 	switch c {
-	case CallMkdirat, CallMknodat, CallSymlinkat, CallUnlinkat, CallFchownat, CallFchmodat, CallMount, CallMoveMount, CallMountSetattr:
+	case CallMkdirat, CallMknodat, CallSymlinkat, CallUnlinkat, CallFchownat, CallMount, CallMoveMount, CallMountSetattr:
 		return true
 	}
 	return false

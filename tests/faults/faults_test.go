@@ -354,3 +354,35 @@ func TestExplainIsWhatRuns(t *testing.T) {
 		})
 	}
 }
+
+// TestRunMatrix breaks each step of a foreground run with a terminal in turn, and
+// kills the runtime at each: there the runtime also has signals, a terminal and
+// the end of the container in hand.
+func TestRunMatrix(t *testing.T) {
+	m := newMatrix(t, []func(*specs.Spec){rich}, false)
+	p := explain(t, m.h, m.bundle, "--run", m.id)
+	broken, killed := 0, 0
+	for _, st := range p.Steps {
+		what := "step " + strconv.Itoa(st.Number) + " (" + st.Why + ")"
+		os.Remove(m.log)
+		m.h.Global = []string{"--log", m.log, "--log-format", "json", "--inject", "step=" + strconv.Itoa(st.Number) + ",errno=EIO"}
+		res := m.h.Do("run", "--bundle", m.bundle, m.id)
+		if res.Code != 0 {
+			m.named(what, st.Number, st.Path, res)
+			broken++
+		}
+		m.h.Global = nil
+		m.nothing(what)
+		m.h.Global = []string{"--inject", "step=" + strconv.Itoa(st.Number) + ",kill"}
+		if res := m.h.Do("run", "--bundle", m.bundle, m.id); res.Code == 137 {
+			killed++
+		}
+		m.h.Global = nil
+		m.forget("killed at " + what)
+		m.nothing("killed at " + what)
+	}
+	if broken < len(p.Steps)/2 || killed < len(p.Steps)/2 {
+		t.Errorf("broke %d and killed at %d of %d steps only", broken, killed, len(p.Steps))
+	}
+	t.Logf("%d steps, %d broken, killed at %d", len(p.Steps), broken, killed)
+}
