@@ -108,10 +108,12 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 	made := c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(o.set)).
 		Into(fd).Say(0, "cannot mount "+m.Type+" to "+dest, "")
 	c.Do(program.CallClose, "close the file system's context", program.From(fs))
-	if (m.Type == "sysfs" || m.Type == "proc") && c.takesHosts() {
+	if (m.Type == "sysfs" || m.Type == "proc") && c.inUserNS() {
 		// Root of a user namespace may mount these only where he owns the network
 		// or pid namespace (sysfs says so at fsopen, proc when it is created), and
-		// where he sees the host's without cover (which fsmount looks at).
+		// where he sees the host's without cover (which fsmount looks at). In a
+		// joined mount namespace "the host's" is what is mounted there, which the
+		// container shares anyway.
 		refused, done := c.Label(), c.Label()
 		for _, step := range []program.StepRef{open, create, made} {
 			step.On(unix.EPERM, refused)
@@ -130,11 +132,6 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 // inUserNS says whether the container is in another user namespace than the
 // host's first.
 func (c *compiler) inUserNS() bool { return c.ns.has(unix.CLONE_NEWUSER) || c.host.UserNS }
-
-// takesHosts says whether the host's /proc or /sys may stand in for one that the
-// kernel refuses to make: to those in a user namespace, but not in a mount namespace
-// that was joined, where those paths are another container's.
-func (c *compiler) takesHosts() bool { return c.inUserNS() && c.ns.joined&unix.CLONE_NEWNS == 0 }
 
 // parameters configures a file system: its source, flags and data options.
 func (c *compiler) parameters(fs *program.Slot, m *specs.Mount, o *mountOptions) {

@@ -11,7 +11,8 @@ import (
 
 // procfs makes a procfs of the child's own, detached: nobody can have mounted
 // anything over it (CVE-2025-52881). Where a user namespace may not make one, the
-// host's is taken, as it is seen before pivot_root.
+// host's is taken, as it is seen before pivot_root; not in a joined mount
+// namespace, whose /proc may be anything: what is written must go to the kernel.
 func (c *compiler) procfs(why string) *program.Slot {
 	if c.proc != nil {
 		return c.proc
@@ -20,7 +21,7 @@ func (c *compiler) procfs(why string) *program.Slot {
 	create := c.Do(program.CallFsconfig, "create it", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
 	proc := c.Slot("proc")
 	made := c.Do(program.CallFsmount, "make it a mount that is never attached", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Int(0)).Into(proc)
-	if c.takesHosts() {
+	if c.inUserNS() && c.ns.joined&unix.CLONE_NEWNS == 0 {
 		refused, done := c.Label(), c.Label()
 		create.On(unix.EPERM, refused)
 		made.On(unix.EPERM, refused)
