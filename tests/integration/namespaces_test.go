@@ -298,6 +298,7 @@ func pairwise(r *rand.Rand, n int) []combination {
 
 // rows: NS-1 NS-2 NS-3 NS-4 NS-5 NS-6 NS-7 NS-8 NS-10 NS-11 NS-13
 func TestNamespaceCombinations(t *testing.T) {
+	harness.NeedRoot(t)
 	skipOld(t, "has no time namespaces and joins no user namespace without mappings")
 	list := make([]combination, 0, 150)
 	// Each type alone, in each way, beside a mount namespace.
