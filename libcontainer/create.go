@@ -170,6 +170,7 @@ func (c *creation) firstRecord() error {
 		NoPivot:      c.opt.NoPivot,
 		NoNewKeyring: c.opt.NoNewKeyring,
 		PreserveFDs:  c.opt.PreserveFDs,
+		Steps:        len(c.plan.Program.Steps),
 	}
 	if err := c.dir.WriteRecord(c.record); err != nil {
 		return err

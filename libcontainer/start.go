@@ -152,7 +152,7 @@ func (r *Runtime) judge(d *state.Dir, rec *state.Record, reports []byte) error {
 	return nil
 }
 
-// recompile makes the container's program once more.
+// recompile makes the container's program once more, if it still is that.
 func (r *Runtime) recompile(d *state.Dir, rec *state.Record) (*program.Program, error) {
 	raw, err := d.Config()
 	if err != nil {
@@ -165,6 +165,11 @@ func (r *Runtime) recompile(d *state.Dir, rec *state.Record) (*program.Program, 
 	plan, err := r.replan(rec, s, raw)
 	if err != nil {
 		return nil, err
+	}
+	if len(plan.Program.Steps) != rec.Steps {
+		// Another caller, or a host that has changed: the words would be those of
+		// other steps.
+		return nil, fault.New("the container's program can not be made again")
 	}
 	return plan.Program.Program, nil
 }

@@ -43,6 +43,8 @@ type Record struct {
 	// config.json: with them the container's program can be compiled again.
 	NoPivot, NoNewKeyring bool
 	PreserveFDs           int
+	// Steps is how many steps the program has, by which it is known again.
+	Steps int
 }
 
 // WriteRecord replaces the record.
@@ -90,6 +92,7 @@ func encodeRecord(r *Record) []byte {
 	e.key("noPivot").bool(r.NoPivot)
 	e.key("noNewKeyring").bool(r.NoNewKeyring)
 	e.key("preserveFDs").int(int64(r.PreserveFDs))
+	e.key("steps").int(int64(r.Steps))
 	e.close('}')
 	return append(e.buf, '\n')
 }
@@ -169,6 +172,8 @@ func (d *decoder) field(r *Record, key string) {
 		r.NoNewKeyring = d.bool()
 	case "preserveFDs":
 		r.PreserveFDs = int(d.int())
+	case "steps":
+		r.Steps = int(d.int())
 	default:
 		d.skip(0)
 	}
