@@ -59,6 +59,9 @@ func parse(argv []string) *call {
 	if !ok || !c.options(globals, head) {
 		return nil
 	}
+	if len(head)+len(rest) < len(argv) {
+		return nil // a -- before the command
+	}
 	if c.on(&optVersion) {
 		c.cmd = &versionCommand
 		return c

@@ -232,6 +232,7 @@ func FuzzAgreement(f *testing.F) {
 	f.Add("create\n--bundle\n/b\nid")
 	f.Add("--root=/r\nkill\nid\n9\n-a")
 	f.Add("try\n--\nls\n-l")
+	f.Add("--\nkill\n0\n-a")
 	f.Fuzz(func(t *testing.T, line string) { agree(t, strings.Split(line, "\n")) })
 }
 
