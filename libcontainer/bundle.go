@@ -66,22 +66,25 @@ func (r *Runtime) LoadBundle(o *CreateOptions) (*Bundle, error) {
 }
 
 // findRootfs resolves root.path once. The last element must be the directory
-// itself: a symlink there could be turned between two looks at it.
+// itself: a symbolic link there could be turned between two looks at it.
 func (b *Bundle) findRootfs() error {
 	p := b.Spec.Root.Path
 	if !filepath.IsAbs(p) {
 		p = filepath.Join(b.Path, p)
 	}
-	dir, err := filepath.EvalSymlinks(p)
+	fi, err := os.Lstat(p)
 	if err != nil {
 		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: p, Err: errno(err)}
 	}
-	fi, err := os.Stat(dir)
-	if err != nil {
-		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: dir, Err: errno(err)}
+	if fi.Mode()&os.ModeSymlink != 0 {
+		return &fault.Error{Msg: "invalid rootfs: not an absolute path, or a symlink", Path: "root.path", Call: p}
 	}
 	if !fi.IsDir() {
-		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: dir, Err: unix.ENOTDIR}
+		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: p, Err: unix.ENOTDIR}
+	}
+	dir, err := filepath.EvalSymlinks(p)
+	if err != nil {
+		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: p, Err: errno(err)}
 	}
 	b.Rootfs = dir
 	return nil

@@ -20,6 +20,9 @@ func bundle(t *testing.T, config string) (*Bundle, error) {
 	if err := os.Mkdir(filepath.Join(dir, "rootfs"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("rootfs", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
 	if config != "" {
 		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o644); err != nil {
 			t.Fatal(err)
@@ -42,6 +45,7 @@ func TestLoadBundle(t *testing.T) {
 		"no config":   {"", "config.json not found"},
 		"no rootfs":   {strings.Replace(minimal, `"rootfs"`, `"nowhere"`, 1) + "}", "invalid rootfs"},
 		"a file":      {strings.Replace(minimal, `"rootfs"`, `"config.json"`, 1) + "}", "invalid rootfs"},
+		"a symlink":   {strings.Replace(minimal, `"rootfs"`, `"link"`, 1) + "}", "invalid rootfs: not an absolute path, or a symlink"},
 		"seccomp":     {minimal + `,"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}`, "linux.seccomp is not supported"},
 		"hooks":       {minimal + `,"hooks":{"poststop":[{"path":"/bin/true"}]}}`, "hooks is not supported"},
 		"personality": {minimal + `,"linux":{"personality":{"domain":"LINUX32"}}}`, "linux.personality is not supported"},
