@@ -27,8 +27,8 @@ func (r *Runtime) Run(id string, o *RunOptions) (int, error) {
 }
 
 func (c *creation) run(o *RunOptions) (int, error) {
-	tty := c.plan.Bundle.Spec.Process != nil && c.plan.Bundle.Spec.Process.Terminal
-	if c.plan.Bundle.Spec.Process == nil {
+	p := c.plan.Bundle.Spec.Process
+	if p == nil {
 		return -1, errNoProcess
 	}
 	// From before the child is born, or one that comes early is lost.
@@ -40,7 +40,7 @@ func (c *creation) run(o *RunOptions) (int, error) {
 		return -1, c.undo(err)
 	}
 	var term *console.Terminal
-	if tty && !o.Detach {
+	if p.Terminal && !o.Detach {
 		master := c.master
 		c.master = -1 // Foreground closes it, also when it fails
 		var err error

@@ -41,13 +41,13 @@ func (c *compiler) cgroupMount(m *specs.Mount, dest string, o *mountOptions) {
 
 // tmpfs makes a detached tmpfs with one option.
 func (c *compiler) tmpfs(option string, attr uint64, what string) *program.Slot {
-	fs := c.Do(program.CallFsopen, "open a tmpfs for "+what, program.Path("tmpfs"), program.Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
+	fs := c.newFS("tmpfs", "open a tmpfs for "+what)
 	key, value, _ := strings.Cut(option, "=")
-	c.parameter(fs, "source", "tmpfs", true)
-	c.parameter(fs, key, value, true)
-	c.Do(program.CallFsconfig, "create the tmpfs", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
-	fd := c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(attr)).FD("tmpfs")
-	c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	c.parameter(fs.fd, "source", "tmpfs", true)
+	c.parameter(fs.fd, key, value, true)
+	c.createFS(fs, "create the tmpfs")
+	fd := c.mountFS(fs, attr, "make it a mount").FD("tmpfs")
+	c.closeFS(fs)
 	return fd
 }
 
@@ -58,19 +58,19 @@ func (c *compiler) hierarchy(h *CgroupDir, dest string, o *mountOptions) {
 	dir := path.Join(dest, name)
 	var fd *program.Slot
 	if c.ns.fresh&unix.CLONE_NEWCGROUP != 0 {
-		fs := c.Do(program.CallFsopen, "open the cgroup hierarchy "+name, program.Path("cgroup"), program.Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
-		c.parameter(fs, "source", "cgroup", true)
+		fs := c.newFS("cgroup", "open the cgroup hierarchy "+name)
+		c.parameter(fs.fd, "source", "cgroup", true)
 		for _, ctl := range h.Controllers {
 			key, value, has := strings.Cut(ctl, "=")
 			if has {
 				// A named hierarchy without controllers.
-				c.parameter(fs, "none", "", false)
+				c.parameter(fs.fd, "none", "", false)
 			}
-			c.parameter(fs, key, value, has)
+			c.parameter(fs.fd, key, value, has)
 		}
-		c.Do(program.CallFsconfig, "create it", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
-		fd = c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(o.set)).FD("mount")
-		c.Do(program.CallClose, "close the file system's context", program.From(fs))
+		c.createFS(fs, "create it")
+		fd = c.mountFS(fs, o.set, "make it a mount").FD("mount")
+		c.closeFS(fs)
 	} else {
 		fd = c.Do(program.CallOpenTree, "clone the container's directory in the hierarchy "+name, program.AtCwd, program.Path(h.Path),
 			program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("mount")

@@ -99,15 +99,12 @@ func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions
 // fileSystem mounts one that the kernel makes.
 func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 	fd := c.Slot("mount")
-	open := c.Do(program.CallFsopen, "open a "+m.Type+" file system", program.Path(m.Type), program.Uint(unix.FSOPEN_CLOEXEC)).
-		Say(unix.ENODEV, "", "the kernel does not know the file system "+m.Type)
-	fs := open.FD("fs")
-	c.parameters(fs, m, o)
-	create := c.Do(program.CallFsconfig, "create the "+m.Type, program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0)).
-		Say(0, "cannot mount "+m.Type+" to "+dest, "")
-	made := c.Do(program.CallFsmount, "make it a mount", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(o.set)).
-		Into(fd).Say(0, "cannot mount "+m.Type+" to "+dest, "")
-	c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	fs := c.newFS(m.Type, "open a "+m.Type+" file system")
+	fs.opened.Say(unix.ENODEV, "", "the kernel does not know the file system "+m.Type)
+	c.parameters(fs.fd, m, o)
+	create := c.createFS(fs, "create the "+m.Type).Say(0, "cannot mount "+m.Type+" to "+dest, "")
+	made := c.mountFS(fs, o.set, "make it a mount").Into(fd).Say(0, "cannot mount "+m.Type+" to "+dest, "")
+	c.closeFS(fs)
 	if (m.Type == "sysfs" || m.Type == "proc") && c.inUserNS() {
 		// Root of a user namespace may mount these only where he owns the network
 		// or pid namespace (sysfs says so at fsopen, proc when it is created), and
@@ -115,7 +112,7 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 		// joined mount namespace "the host's" is what is mounted there, which the
 		// container shares anyway.
 		refused, done := c.Label(), c.Label()
-		for _, step := range []program.StepRef{open, create, made} {
+		for _, step := range []program.StepRef{fs.opened, create, made} {
 			step.On(unix.EPERM, refused)
 		}
 		c.Jump(done, "go on")
@@ -127,6 +124,31 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 		c.flags(fd, dest, o, false)
 	}
 	c.attach(fd, target{dest: dest, dir: true, fresh: m.Type == "tmpfs", keep: m.Type == "devpts"})
+}
+
+// fsContext is a file system that the kernel makes anew: a context is opened, is
+// given its parameters, creates the superblock, and makes of it a mount that is
+// attached nowhere yet (fsopen(2)).
+type fsContext struct {
+	fd     *program.Slot
+	opened program.StepRef
+}
+
+func (c *compiler) newFS(typ, why string) fsContext {
+	r := c.Do(program.CallFsopen, why, program.Path(typ), program.Uint(unix.FSOPEN_CLOEXEC))
+	return fsContext{r.FD("fs"), r}
+}
+
+func (c *compiler) createFS(fs fsContext, why string) program.StepRef {
+	return c.Do(program.CallFsconfig, why, program.From(fs.fd), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
+}
+
+func (c *compiler) mountFS(fs fsContext, attr uint64, why string) program.StepRef {
+	return c.Do(program.CallFsmount, why, program.From(fs.fd), program.Uint(unix.FSMOUNT_CLOEXEC), program.Uint(attr))
+}
+
+func (c *compiler) closeFS(fs fsContext) {
+	c.Do(program.CallClose, "close the file system's context", program.From(fs.fd))
 }
 
 // inUserNS says whether the container is in another user namespace than the

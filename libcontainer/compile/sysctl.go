@@ -17,10 +17,10 @@ func (c *compiler) procfs(why string) *program.Slot {
 	if c.proc != nil {
 		return c.proc
 	}
-	fs := c.Do(program.CallFsopen, "open a procfs of its own, "+why, program.Path("proc"), program.Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
-	create := c.Do(program.CallFsconfig, "create it", program.From(fs), program.Int(unix.FSCONFIG_CMD_CREATE), program.Int(0), program.Int(0), program.Int(0))
+	fs := c.newFS("proc", "open a procfs of its own, "+why)
+	create := c.createFS(fs, "create it")
 	proc := c.Slot("proc")
-	made := c.Do(program.CallFsmount, "make it a mount that is never attached", program.From(fs), program.Uint(unix.FSMOUNT_CLOEXEC), program.Int(0)).Into(proc)
+	made := c.mountFS(fs, 0, "make it a mount that is never attached").Into(proc)
 	if c.inUserNS() && c.ns.joined&unix.CLONE_NEWNS == 0 {
 		refused, done := c.Label(), c.Label()
 		create.On(unix.EPERM, refused)
@@ -31,7 +31,7 @@ func (c *compiler) procfs(why string) *program.Slot {
 			program.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), program.Int(0)).Into(proc)
 		c.Here(done)
 	}
-	c.Do(program.CallClose, "close the file system's context", program.From(fs))
+	c.closeFS(fs)
 	c.proc = proc
 	return proc
 }
