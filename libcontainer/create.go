@@ -157,7 +157,6 @@ func (c *creation) firstRecord() error {
 	s := c.plan.Bundle.Spec
 	c.record = &state.Record{
 		ID:           c.plan.ID,
-		OCIVersion:   s.Version,
 		Bundle:       c.plan.Bundle.Path,
 		Rootfs:       c.plan.Bundle.Rootfs,
 		Created:      time.Now().UTC(),

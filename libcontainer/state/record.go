@@ -16,10 +16,9 @@ const recordVersion = 1
 // Record is what commands after create need to know about a container and can't
 // ask the kernel.
 type Record struct {
-	ID         string
-	OCIVersion string
-	Bundle     string // absolute
-	Rootfs     string // absolute
+	ID     string
+	Bundle string // absolute
+	Rootfs string // absolute
 	// PID and StartTime name the container's process (see OpenProcess); 0 before
 	// it is born.
 	PID       int
@@ -74,7 +73,6 @@ func encodeRecord(r *Record) []byte {
 	e.open('{')
 	e.key("version").int(recordVersion)
 	e.key("id").str(r.ID)
-	e.key("ociVersion").str(r.OCIVersion)
 	e.key("bundle").str(r.Bundle)
 	e.key("rootfs").str(r.Rootfs)
 	e.key("pid").int(int64(r.PID))
@@ -139,8 +137,6 @@ func (d *decoder) field(r *Record, key string) {
 	switch key {
 	case "id":
 		r.ID = d.str()
-	case "ociVersion":
-		r.OCIVersion = d.str()
 	case "bundle":
 		r.Bundle = d.str()
 	case "rootfs":

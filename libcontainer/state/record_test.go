@@ -10,7 +10,7 @@ import (
 )
 
 var full = &Record{
-	ID: "web-1", OCIVersion: "1.3.0", Bundle: "/run/b \"x\"\\\n\t\x01ä", Rootfs: "/run/b/rootfs", PID: 4711,
+	ID: "web-1", Bundle: "/run/b \"x\"\\\n\t\x01ä", Rootfs: "/run/b/rootfs", PID: 4711,
 	StartTime: 1<<63 + 5, Created: time.Date(2026, 2, 3, 4, 5, 6, 789, time.UTC), UID: 1000,
 	Annotations: map[string]string{"a": "1", "": "", "io.x": "{\"y\":1}"}, CgroupDriver: "cgroupfs",
 	Cgroups: []string{"cpu,cpuacct:1:/sys/fs/cgroup/cpu,cpuacct/./x", ":1:/sys/fs/cgroup/unified/./x"}, PrivatePID: true, Creating: true,
