@@ -11,9 +11,9 @@ import (
 	"berth/libcontainer/fault"
 )
 
-// rare is the urfave/cli application, made from the same table as the quick
+// fullParser is the urfave/cli application, made from the same table as the quick
 // parser reads, and only when that one gave up: for help, mistakes and odd forms.
-type rare struct {
+type fullParser struct {
 	out    io.Writer
 	call   *call
 	status int
@@ -23,7 +23,7 @@ type rare struct {
 
 // run parses a command line, program name first, and carries it out. The error
 // is one of usage, or of the command.
-func (r *rare) run(argv []string) (int, error) {
+func (r *fullParser) run(argv []string) (int, error) {
 	err := r.app().Run(reorder(argv))
 	var coder cli.ExitCoder
 	if errors.As(err, &coder) {
@@ -56,7 +56,7 @@ func reorder(argv []string) []string {
 	return append(append(out, "--"), args...)
 }
 
-func (r *rare) app() *cli.App {
+func (r *fullParser) app() *cli.App {
 	app := &cli.App{
 		Name:            "berth",
 		Usage:           "run containers: an OCI runtime",
@@ -81,7 +81,7 @@ func (r *rare) app() *cli.App {
 	return app
 }
 
-func (r *rare) command(c *command) *cli.Command {
+func (r *fullParser) command(c *command) *cli.Command {
 	u := &cli.Command{
 		Name:            c.name,
 		Usage:           c.usage,
@@ -197,9 +197,9 @@ To run the bundle in this directory:
 
     berth run NAME`
 
-// runRare is the way of a command line that the quick parser did not take.
-func runRare(argv []string, b *Build) int {
-	r := &rare{out: os.Stdout, call: &call{build: b}, exec: (*call).carryOut}
+// runFull is the way of a command line that the quick parser did not take.
+func runFull(argv []string, b *Build) int {
+	r := &fullParser{out: os.Stdout, call: &call{build: b}, exec: (*call).carryOut}
 	status, err := r.run(argv)
 	return r.call.conclude(status, err)
 }

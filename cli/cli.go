@@ -27,7 +27,7 @@ import (
 func Main(argv []string, b Build) int {
 	c := parse(argv[min(1, len(argv)):])
 	if c == nil {
-		return runRare(argv, &b)
+		return runFull(argv, &b)
 	}
 	c.build = &b
 	if err := c.openLog(); err != nil {

@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	optJSON  = option{name: "json", kind: toggle, usage: "print JSON"}
-	optRun   = option{name: "run", kind: toggle, usage: "explain run in place of create, which waits for start"}
-	optMends = option{name: "mends", kind: toggle, usage: "print each step of what mends a failed step, too"}
+	optJSON   = option{name: "json", kind: toggle, usage: "print JSON"}
+	optRun    = option{name: "run", kind: toggle, usage: "explain run in place of create, which waits for start"}
+	optFixups = option{name: "fixups", kind: toggle, usage: "print each step of what fixes a failed step, too"}
 )
 
 var explainCommand = command{
@@ -25,7 +25,7 @@ var explainCommand = command{
 container up: the very list that "berth create" would run on this host now. Each
 step says what it is for, and is listed under the property of config.json that
 asked for it. It needs no root.`,
-	options: []*option{&optBundle, &optRun, &optMends, &optJSON},
+	options: []*option{&optBundle, &optRun, &optFixups, &optJSON},
 	most:    1,
 	run: func(c *call) (int, error) {
 		rt, err := c.runtime()
@@ -46,7 +46,7 @@ asked for it. It needs no root.`,
 			out, err = explainJSON(plan)
 		} else {
 			p := newPage(1, os.Getenv)
-			p.mends = c.on(&optMends)
+			p.fixups = c.on(&optFixups)
 			out = p.explain(plan)
 		}
 		if err == nil {

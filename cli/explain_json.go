@@ -55,7 +55,7 @@ type (
 		Optional bool `json:"optional,omitempty"`
 	}
 	explainStep struct {
-		Number int    `json:"number,omitempty"` // a mend's steps have none
+		Number int    `json:"number,omitempty"` // a fixup's steps have none
 		Phase  string `json:"phase,omitempty"`
 		Why    string `json:"why"`
 		Call   string `json:"call"`
@@ -63,7 +63,7 @@ type (
 		// Barrier is its name where the child waits for the runtime.
 		Barrier  string            `json:"barrier,omitempty"`
 		Harmless []explainHarmless `json:"harmless,omitempty"`
-		Mends    []explainMend     `json:"mends,omitempty"`
+		Fixups   []explainFixup    `json:"fixups,omitempty"`
 	}
 	// explainHarmless is an errno that is no failure, and the number of the step
 	// that then comes next.
@@ -71,7 +71,7 @@ type (
 		Errno string `json:"errno"`
 		Next  int    `json:"next"`
 	}
-	explainMend struct {
+	explainFixup struct {
 		On    []string      `json:"on"` // errnos
 		Why   string        `json:"why"`
 		Then  string        `json:"then"` // retry, next
@@ -124,15 +124,15 @@ func explainSteps(steps []program.Step, numbered bool) []explainStep {
 		for _, h := range st.Harmless {
 			s.Harmless = append(s.Harmless, explainHarmless{unix.ErrnoName(h.Errno), i + 2 + h.Skip})
 		}
-		for _, m := range st.Mends {
-			e := explainMend{On: errnoNames(m.On), Why: m.Why, Then: "retry"}
+		for _, m := range st.Fixups {
+			e := explainFixup{On: errnoNames(m.On), Why: m.Why, Then: "retry"}
 			if m.Then == program.Next {
 				e.Then = "next"
 			}
 			if len(m.Steps) > 0 {
 				e.Steps = explainSteps(m.Steps, false)
 			}
-			s.Mends = append(s.Mends, e)
+			s.Fixups = append(s.Fixups, e)
 		}
 		out[i] = s
 	}

@@ -46,12 +46,12 @@ func samplePlan() *libcontainer.Plan {
 			{Kind: cgroups.Inherit, Path: "/sys/fs/cgroup/cpuset/c/cpuset.cpus", Why: "a new cpuset takes no process while this is empty"},
 			{Kind: cgroups.Write, Path: "/sys/fs/cgroup/memory/c/memory.swappiness", Else: "/sys/fs/cgroup/memory/c/other", Data: "5\n", Why: "set it", JSON: "linux.resources.memory.swappiness", Optional: true},
 		}},
-		Program: &compile.Program{
+		Program: &compile.Result{
 			Warnings: []*fault.Error{fault.At("process.user.umask", "a warning")},
 			Program: &program.Program{
 				CloneFlags: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
 				Steps: []program.Step{
-					{Call: program.CallOpenat2, Args: []program.Arg{program.Int(5), program.Path("/proc"), program.Path("how"), program.Int(24)}, Result: target, Why: "open the mount point /proc", Path: "mounts[0]", Phase: program.PhaseMounts, Mends: []program.Mend{
+					{Call: program.CallOpenat2, Args: []program.Arg{program.Int(5), program.Path("/proc"), program.Path("how"), program.Int(24)}, Result: target, Why: "open the mount point /proc", Path: "mounts[0]", Phase: program.PhaseMounts, Fixups: []program.Fixup{
 						{On: []unix.Errno{unix.ENOENT, unix.ENOTDIR}, Why: "make the missing mount point", Steps: []program.Step{mk}, Then: program.Retry},
 						{On: []unix.Errno{unix.EPERM}, Why: "take another one", Then: program.Next},
 					}},
@@ -69,7 +69,7 @@ func samplePlan() *libcontainer.Plan {
 func TestExplainText(t *testing.T) {
 	for name, p := range map[string]*page{
 		"explain.txt":        {width: 120},
-		"explain-mends.txt":  {width: 100, mends: true},
+		"explain-fixups.txt": {width: 100, fixups: true},
 		"explain-colour.txt": {width: 80, colour: true},
 	} {
 		out := p.explain(samplePlan())
@@ -106,7 +106,7 @@ func TestExplainJSON(t *testing.T) {
 	if h := doc.Steps[1].Harmless[0]; h.Errno != "ENOENT" || h.Next != 5 {
 		t.Errorf("%+v: the step after it and two more", h)
 	}
-	if doc.Steps[4].Barrier != "ready" || doc.Steps[0].Mends[0].Steps[0].Number != 0 {
+	if doc.Steps[4].Barrier != "ready" || doc.Steps[0].Fixups[0].Steps[0].Number != 0 {
 		t.Errorf("%+v", doc.Steps)
 	}
 }

@@ -205,8 +205,8 @@ func (p *page) step(i int, st *program.Step) {
 	for _, s := range harmlessText(i, st) {
 		p.note(s)
 	}
-	for k := range st.Mends {
-		p.mend(&st.Mends[k])
+	for k := range st.Fixups {
+		p.fixup(&st.Fixups[k])
 	}
 }
 
@@ -260,17 +260,17 @@ func harmlessText(i int, st *program.Step) []string {
 	return out
 }
 
-// mend prints what is done when the step fails in a way that can be mended.
-func (p *page) mend(m *program.Mend) {
+// fixup prints what is done when the step fails in a way that can be fixed.
+func (p *page) fixup(m *program.Fixup) {
 	s := "if " + strings.Join(errnoNames(m.On), " or ") + ": " + m.Why
-	if !p.mends && len(m.Steps) > 0 {
+	if !p.fixups && len(m.Steps) > 0 {
 		s += ", " + count(len(m.Steps), "step")
 	}
 	if m.Then == program.Retry {
 		s += ", and try again"
 	}
 	p.note(s)
-	if !p.mends {
+	if !p.fixups {
 		return
 	}
 	indent := strings.Repeat(" ", whyColumn+4)

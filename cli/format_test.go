@@ -162,7 +162,7 @@ func logged(t *testing.T, l logger) []byte {
 	l.now = func() time.Time { return time.Unix(1700000000, 0).UTC() }
 	rec := logs.Logger(l.record)
 	rec(logs.Debug, "step 3 name the process", logs.Field{Name: "step", Value: 3}, logs.Field{Name: "call", Value: `prctl(15, "x")`},
-		logs.Field{Name: "ns", Value: int64(1500)}, logs.Field{Name: "mended", Value: true}, logs.Field{Name: "n", Value: uint64(7)})
+		logs.Field{Name: "ns", Value: int64(1500)}, logs.Field{Name: "fixed", Value: true}, logs.Field{Name: "n", Value: uint64(7)})
 	rec(logs.Debug, "step 12 open the mount point /proc", logs.Field{Name: "step", Value: 12}, logs.Field{Name: "phase", Value: "mounts"},
 		logs.Field{Name: "call", Value: `target = openat2(root, "/proc")`}, logs.Field{Name: "result", Value: "7"}, logs.Field{Name: "ns", Value: int64(12499)})
 	rec.Warn("memory.kernel is ignored")

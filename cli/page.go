@@ -13,7 +13,7 @@ type page struct {
 	b      strings.Builder
 	width  int
 	colour bool
-	mends  bool
+	fixups bool
 }
 
 // The width is the terminal's, within what can still be read; where there is no

@@ -16,7 +16,7 @@ import (
 func oracle(argv []string, moved bool) (*call, string, error) {
 	var out bytes.Buffer
 	var got *call
-	r := &rare{out: &out, call: &call{build: &Build{Version: "x"}}, exec: func(c *call) (int, error) {
+	r := &fullParser{out: &out, call: &call{build: &Build{Version: "x"}}, exec: func(c *call) (int, error) {
 		got = c
 		return 0, nil
 	}}
@@ -199,7 +199,7 @@ var words = strings.Fields("create start state kill delete run list spec explain
 	"--format -f=json json table --quiet -q=true --log --log= --log-format json --log-format=text --root /r -root=/r --debug " +
 	"-debug=false --debug=1 --version -v -v=true --version=false --help -h --preserve-fds 3 --preserve-fds=3 --preserve-fds=03 " +
 	"--preserve-fds=-3 0x3 9 KILL --detach -d --keep --no-pivot --no-new-keyring -no-subreaper --pid-file /p --console-socket= " +
-	"--rootless auto --rootless=true --systemd-cgroup --inject step=1 --json --run --mends -t --tty --tty=false --verbose --userns " +
+	"--rootless auto --rootless=true --systemd-cgroup --inject step=1 --json --run --fixups -t --tty --tty=false --verbose --userns " +
 	"--hostname n --bogus -x --x=y -= --= -==")
 
 // TestAgreement throws random words at both parsers.

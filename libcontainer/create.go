@@ -22,14 +22,14 @@ type creation struct {
 	plan *Plan
 	opt  *CreateOptions
 
-	dir     *state.Dir
-	journal *state.Journal
-	record  *state.Record
-	machine *program.Machine
-	gate    int // the start FIFO, -1 for none
-	master  int // the pty's master, -1 until the child has sent it
-	pidFile string
-	watch   *interruption // nil where nobody may interrupt
+	dir       *state.Dir
+	journal   *state.Journal
+	record    *state.Record
+	machine   *program.Machine
+	startFIFO int // the start FIFO, -1 for none
+	master    int // the pty's master, -1 until the child has sent it
+	pidFile   string
+	watch     *interruption // nil where nobody may interrupt
 }
 
 // Create makes a container that waits for Start.
@@ -49,8 +49,8 @@ func (r *Runtime) Create(id string, o *CreateOptions) error {
 }
 
 // begin does all that touches nothing: load, validate, compile, verify.
-// With gate the program waits for start; detached the runtime does not stay.
-func (r *Runtime) begin(id string, o *CreateOptions, gate, detached bool) (*creation, error) {
+// With waits the program waits for start; detached the runtime does not stay.
+func (r *Runtime) begin(id string, o *CreateOptions, waits, detached bool) (*creation, error) {
 	if err := state.CheckID(id); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (r *Runtime) begin(id string, o *CreateOptions, gate, detached bool) (*crea
 	if err != nil {
 		return nil, err
 	}
-	plan, err := r.Plan(id, b, f, o, gate)
+	plan, err := r.Plan(id, b, f, o, waits)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (r *Runtime) begin(id string, o *CreateOptions, gate, detached bool) (*crea
 	if err := r.inject(plan.Program.Program); err != nil {
 		return nil, err
 	}
-	return &creation{rt: r, plan: plan, opt: o, gate: -1, master: -1}, nil
+	return &creation{rt: r, plan: plan, opt: o, startFIFO: -1, master: -1}, nil
 }
 
 // checkStdio refuses terminals without a place for them, and descriptors that
@@ -137,8 +137,8 @@ func (c *creation) buildParts() error {
 	if err := c.watch.err(); err != nil {
 		return err
 	}
-	if c.plan.Program.Gate >= 0 {
-		if err := c.makeGate(); err != nil {
+	if c.plan.Program.StartFIFO >= 0 {
+		if err := c.makeStartFIFO(); err != nil {
 			return err
 		}
 	}
@@ -211,7 +211,7 @@ func killSelf() {
 	select {}
 }
 
-func (c *creation) makeGate() error {
+func (c *creation) makeStartFIFO() error {
 	if err := c.dir.MakeFIFO(); err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (c *creation) makeGate() error {
 	if err != nil {
 		return &fault.Error{Msg: "cannot open the start FIFO", Call: "open " + c.dir.FIFOPath(), Err: err}
 	}
-	c.gate = fd
+	c.startFIFO = fd
 	return nil
 }
 
@@ -242,8 +242,8 @@ func (c *creation) spawn() error {
 		files = append(files, fd)
 	}
 	files = append(files, -1) // the socket, see Program.Start
-	if c.gate >= 0 {
-		files = append(files, c.gate)
+	if c.startFIFO >= 0 {
+		files = append(files, c.startFIFO)
 	}
 	cgroup := -1
 	if m := c.plan.Cgroups; m != nil && m.EntryDir() != "" {
@@ -361,7 +361,7 @@ func (c *creation) writePidFile() error {
 	return nil
 }
 
-// handOver lets the child go to its gate and the runtime out of its life.
+// handOver lets the child go to its start FIFO and the runtime out of its life.
 func (c *creation) handOver() error {
 	if err := c.watch.stop(); err != nil {
 		return err
@@ -378,7 +378,7 @@ func (c *creation) undo(cause error) error {
 	_ = c.watch.stop() // a second signal must not end the undoing
 	if c.machine != nil {
 		c.machine.Kill()
-		// A process that the relay cloned and that has not yet said its pid ends
+		// A process that the intermediate cloned and that has not yet said its pid ends
 		// when it reads the end of its socket.
 		c.machine.Close()
 	}
@@ -405,7 +405,7 @@ func (c *creation) close() {
 	if c.machine != nil {
 		c.machine.Close()
 	}
-	for _, fd := range []int{c.gate, c.master} {
+	for _, fd := range []int{c.startFIFO, c.master} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}

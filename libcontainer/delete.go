@@ -47,7 +47,7 @@ func (r *Runtime) Delete(id string, force bool) error {
 
 // killFirst ends what keeps another command waiting: a create or start that
 // hangs holds the lock, and ends when its child does. The child may be stopped,
-// frozen, or be cloned only now by a relay that the record still names, so this
+// frozen, or be cloned only now by a intermediate that the record still names, so this
 // is repeated, but not for ever.
 func (r *Runtime) killFirst(d *state.Dir) error {
 	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {

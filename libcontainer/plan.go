@@ -20,11 +20,11 @@ type Plan struct {
 	Facts  *host.Facts
 	// Cgroups is nil where the container gets none of its own.
 	Cgroups cgroups.Manager
-	Program *compile.Program
+	Program *compile.Result
 }
 
-// Plan makes the plan of a create or, without gate, of a run.
-func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions, gate bool) (*Plan, error) {
+// Plan makes the plan of a create or, without a start FIFO to wait at (waits), of a run.
+func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions, waits bool) (*Plan, error) {
 	p := &Plan{ID: id, Bundle: b, Facts: f}
 	if r.SystemdCgroup {
 		return nil, &fault.Error{Msg: "the systemd cgroup driver is not supported by this version", Hint: "leave --systemd-cgroup out to use cgroupfs"}
@@ -33,7 +33,7 @@ func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions, ga
 		ID:           id,
 		Bundle:       b.Path,
 		Rootfs:       b.Rootfs,
-		Gate:         gate,
+		StartFIFO:    waits,
 		NoPivot:      o.NoPivot,
 		NoNewKeyring: o.NoNewKeyring,
 		PreserveFDs:  o.PreserveFDs,

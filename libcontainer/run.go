@@ -8,7 +8,7 @@ import (
 	"berth/libcontainer/state"
 )
 
-// Run is create and start in one, without a gate between them. In the foreground
+// Run is create and start in one, without a start FIFO between them. In the foreground
 // it stays: it forwards signals and the terminal, reaps, and returns the exit
 // status of the process, 128 and the signal's number when one ended it.
 func (r *Runtime) Run(id string, o *RunOptions) (int, error) {

@@ -38,13 +38,13 @@ func (r *Runtime) Start(id string) error {
 	if !rec.HasProcess {
 		return errNoProcess
 	}
-	return r.openGate(d, rec)
+	return r.openStartFIFO(d, rec)
 }
 
-// openGate writes the word to the start FIFO and waits until the child has let go
+// openStartFIFO writes the word to the start FIFO and waits until the child has let go
 // of its end: by execve, which closes it, or by an end. What the child had to
 // say, a failure or in a debug run each step, is then in the FIFO.
-func (r *Runtime) openGate(d *state.Dir, rec *state.Record) error {
+func (r *Runtime) openStartFIFO(d *state.Dir, rec *state.Record) error {
 	fifo := d.FIFOPath()
 	fd, err := unix.Open(fifo, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err == unix.ENXIO {

@@ -27,7 +27,7 @@ func TestUndoThatFails(t *testing.T) {
 	if err := j.Note(state.FileEntry(stubborn)); err != nil {
 		t.Fatal(err)
 	}
-	c := &creation{rt: r, dir: d, journal: j, gate: -1, master: -1}
+	c := &creation{rt: r, dir: d, journal: j, startFIFO: -1, master: -1}
 	cause := fault.New("the cause")
 	if err := c.undo(cause); err != cause {
 		t.Errorf("%v, not the cause", err)

@@ -41,7 +41,7 @@ type Report struct {
 	// Rootfs is where the root filesystem is.
 	Rootfs string `json:"rootfs"`
 	// Programs are those asked for, in that order.
-	Programs []Program `json:"programs"`
+	Programs []Executable `json:"programs"`
 	// Files are all files and links, ordered by path. Directories are not listed.
 	Files []File `json:"files"`
 	// Bytes is the sum of the sizes of the files.
@@ -52,8 +52,8 @@ type Report struct {
 	Absent []string `json:"absent,omitempty"`
 }
 
-// Program is one program and what it pulled in.
-type Program struct {
+// Executable is one program and what it pulled in.
+type Executable struct {
 	Name string `json:"name"`
 	// Path is where it is, on the host as in the container.
 	Path string `json:"path"`
@@ -76,14 +76,14 @@ type File struct {
 	Why string `json:"why"`
 }
 
-func (p *Program) need(file string) {
+func (p *Executable) need(file string) {
 	if !contains(p.Needs, file) {
 		p.Needs = append(p.Needs, file)
 	}
 }
 
 // Find returns the program that was asked for by name, or nil.
-func (r *Report) Find(name string) *Program {
+func (r *Report) Find(name string) *Executable {
 	for i := range r.Programs {
 		if r.Programs[i].Name == name {
 			return &r.Programs[i]
@@ -150,7 +150,7 @@ func (b *builder) program(name string) error {
 	if err != nil {
 		return err
 	}
-	prog := Program{Name: name, Path: p}
+	prog := Executable{Name: name, Path: p}
 	if err := b.pull(&prog, p, 0); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (b *builder) program(name string) error {
 
 // pull takes along the file at p and all that running it needs. depth counts
 // interpreters of interpreters.
-func (b *builder) pull(prog *Program, p string, depth int) error {
+func (b *builder) pull(prog *Executable, p string, depth int) error {
 	why := "program"
 	if depth > 0 {
 		why = "interpreter of " + prog.Name

@@ -159,7 +159,7 @@ type loaded struct {
 // linker plays the dynamic linker for one program.
 type linker struct {
 	b      *builder
-	prog   *Program
+	prog   *Executable
 	musl   bool
 	search *searchPath
 	// names are the sonames and requested names of all that is loaded: a need
@@ -170,7 +170,7 @@ type linker struct {
 
 // link takes along the interpreter and all libraries of the ELF program at p,
 // breadth first, the order of ld.so, because the first to be found answers for all.
-func (b *builder) link(prog *Program, p, real string, o *object) {
+func (b *builder) link(prog *Executable, p, real string, o *object) {
 	if o.interp == "" {
 		return // static
 	}

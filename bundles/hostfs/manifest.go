@@ -145,7 +145,7 @@ func readManifest(text, request, root string) *Report {
 	}
 	rep := new(Report)
 	for n := s.count(); n > 0 && !s.bad; n-- {
-		p := Program{Name: s.str(), Path: s.str(), Kind: s.str(), Interpreter: s.str()}
+		p := Executable{Name: s.str(), Path: s.str(), Kind: s.str(), Interpreter: s.str()}
 		p.Needs = s.strs()
 		rep.Programs = append(rep.Programs, p)
 	}

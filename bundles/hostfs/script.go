@@ -29,7 +29,7 @@ func shebang(head []byte) (interp, arg string, ok bool) {
 
 // script takes along the interpreter of a script, and behind env(1) the program
 // that it will search for.
-func (b *builder) script(prog *Program, interp, arg string, depth int) error {
+func (b *builder) script(prog *Executable, interp, arg string, depth int) error {
 	if depth >= maxNested {
 		return fault.New(prog.Name + ": more than 5 scripts that interpret each other")
 	}

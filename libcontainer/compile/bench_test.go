@@ -20,7 +20,7 @@ func BenchmarkCreate(b *testing.B) {
 	}
 	f := &host.Facts{LastCap: 40, Permitted: 1<<41 - 1, Bounding: 1<<41 - 1, TimeNS: true, CgroupNS: true, PageSize: 4096, Cgroup: host.Cgroup{Mode: host.Unified}}
 	for b.Loop() {
-		p, err := Create(s, f, &Request{ID: "x", Rootfs: "/r", Gate: true})
+		p, err := Create(s, f, &Request{ID: "x", Rootfs: "/r", StartFIFO: true})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -6,7 +6,7 @@
 // The order of everything is written once, in Create. One file a domain:
 // namespaces, rootfs, mounts, cgroup mounts, devices, tty, sysctl, hidden paths,
 // lsm, credentials, process. That the kernel's answers can not be known here is
-// met by harmless errnos with jumps, and by mends (package program).
+// met by harmless errnos with jumps, and by fixups (package program).
 package compile
 
 import (
@@ -31,8 +31,8 @@ type Request struct {
 	// Cgroups is the container's place in each hierarchy, for cgroup mounts.
 	Cgroups []CgroupDir
 
-	// Gate is true when the program waits for `start` before it executes.
-	Gate bool
+	// StartFIFO is true when the program waits for `start` before it executes.
+	StartFIFO bool
 	// NoPivot replaces pivot_root by move and chroot, for root file systems on
 	// a ramdisk.
 	NoPivot      bool
@@ -49,8 +49,8 @@ type CgroupDir struct {
 	V2          bool
 }
 
-// Program is a compiled program with what the runtime must know to run it.
-type Program struct {
+// Result is a compiled program with what the runtime must know to run it.
+type Result struct {
 	*program.Program
 	// Warnings are what the user should hear although all goes on.
 	Warnings []*fault.Error
@@ -77,19 +77,19 @@ type compiler struct {
 	pts  *program.Slot // the mount of the container's devpts
 	proc *program.Slot // a procfs of the child's own
 
-	mounted []target              // what has been attached so far
-	sources map[int]*program.Slot // bind sources opened before the user namespace
-	entries []*program.Slot       // cgroup files opened before it
-	umask   *program.Slot
-	exe     *program.Slot // holds the address of the path to execute
-	home    *program.Data
-	socket  int
-	gate    int
+	mounted   []target              // what has been attached so far
+	sources   map[int]*program.Slot // bind sources opened before the user namespace
+	entries   []*program.Slot       // cgroup files opened before it
+	umask     *program.Slot
+	exe       *program.Slot // holds the address of the path to execute
+	home      *program.Data
+	socket    int
+	startFIFO int
 }
 
 // Create compiles the program of `create` and `run`. The config must have passed
 // spec.Validate. Errors are about what this host or this request can not do.
-func Create(s *specs.Spec, f *host.Facts, r *Request) (*Program, error) {
+func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	c := newCompiler(s, f, r)
 	c.measure()
 	c.planNamespaces()
@@ -129,26 +129,26 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Program, error) {
 		return nil, err
 	}
 	p := &program.Program{
-		Steps:      c.Steps(),
-		CloneFlags: c.ns.born,
-		Socket:     c.socket,
-		Gate:       c.gate,
-		Preserved:  r.PreserveFDs,
-		Relay:      c.ns.relay,
+		Steps:        c.Steps(),
+		CloneFlags:   c.ns.born,
+		Socket:       c.socket,
+		StartFIFO:    c.startFIFO,
+		Preserved:    r.PreserveFDs,
+		Intermediate: c.ns.intermediate,
 	}
-	return &Program{Program: p, Warnings: c.warn, Home: c.home}, nil
+	return &Result{Program: p, Warnings: c.warn, Home: c.home}, nil
 }
 
 func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {
 	c := &compiler{
 		spec: s, host: f, req: r,
-		stat:   program.Buffer(256, "statx"),
-		text:   program.Buffer(64, "buffer"),
-		socket: 3 + r.PreserveFDs,
-		gate:   -1,
+		stat:      program.Buffer(256, "statx"),
+		text:      program.Buffer(64, "buffer"),
+		socket:    3 + r.PreserveFDs,
+		startFIFO: -1,
 	}
-	if r.Gate {
-		c.gate = c.socket + 1
+	if r.StartFIFO {
+		c.startFIFO = c.socket + 1
 	}
 	return c
 }
@@ -198,8 +198,8 @@ func (c *compiler) birth() {
 	c.dieWithParent()
 	c.Do(program.CallPrctl, "name the process for ps", program.Int(unix.PR_SET_NAME), program.Path("berth-init"))
 	last := c.socket
-	if c.gate >= 0 {
-		last = c.gate
+	if c.startFIFO >= 0 {
+		last = c.startFIFO
 	}
 	// Whatever the engine had open (conmon's pipes, the shim's socket) is not
 	// the container's: CVE-2024-21626 began with such a descriptor.

@@ -45,7 +45,7 @@ func TestAllNamespaceCombinations(t *testing.T) {
 				s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 1000, Size: 1}}
 				s.Linux.GIDMappings = s.Linux.UIDMappings
 			}
-			p := compileFor(t, s, f, &Request{ID: "x", Rootfs: "/r", Gate: n%2 == 0})
+			p := compileFor(t, s, f, &Request{ID: "x", Rootfs: "/r", StartFIFO: n%2 == 0})
 			checkNamespaces(t, s, p, fresh, joined)
 			if t.Failed() {
 				t.Fatalf("namespaces: %+v", s.Linux.Namespaces)
@@ -55,10 +55,10 @@ func TestAllNamespaceCombinations(t *testing.T) {
 }
 
 // checkNamespaces sees that each new namespace is made exactly once, each joined
-// one is joined once, and children-only ones are followed by the relay.
-func checkNamespaces(t *testing.T, s *specs.Spec, p *Program, fresh, joined uintptr) {
+// one is joined once, and children-only ones are followed by the intermediate.
+func checkNamespaces(t *testing.T, s *specs.Spec, p *Result, fresh, joined uintptr) {
 	made, entered := p.CloneFlags, uintptr(0)
-	relay, user, first := -1, -1, -1
+	intermediate, user, first := -1, -1, -1
 	for i, st := range p.Steps {
 		switch st.Call {
 		case program.CallUnshare:
@@ -79,7 +79,7 @@ func checkNamespaces(t *testing.T, s *specs.Spec, p *Program, fresh, joined uint
 			}
 			entered |= flags
 		case program.CallClone:
-			relay = i
+			intermediate = i
 		}
 	}
 	if made != fresh {
@@ -96,8 +96,8 @@ func checkNamespaces(t *testing.T, s *specs.Spec, p *Program, fresh, joined uint
 	}
 	children := (fresh|joined)&unix.CLONE_NEWTIME != 0 || joined&unix.CLONE_NEWPID != 0 ||
 		fresh&unix.CLONE_NEWPID != 0 && p.CloneFlags&unix.CLONE_NEWPID == 0
-	if children != (relay >= 0) || p.Relay != children {
-		t.Errorf("relay: %v, want %v", relay >= 0, children)
+	if children != (intermediate >= 0) || p.Intermediate != children {
+		t.Errorf("intermediate: %v, want %v", intermediate >= 0, children)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestKnownMountOptions(t *testing.T) {
 }
 
 // steps lists the calls of a program by name.
-func steps(p *Program, c program.Call) []*program.Step {
+func steps(p *Result, c program.Call) []*program.Step {
 	var all []*program.Step
 	for i := range p.Steps {
 		if p.Steps[i].Call == c {

@@ -43,7 +43,7 @@ func (c *compiler) devices() {
 	}
 	c.at("")
 	if c.dev = c.deviceMount(); c.dev == nil {
-		c.dev = c.inRoot("/dev", unix.O_PATH|unix.O_DIRECTORY, "open /dev").Mend(c.makeDir("/dev")).FD("dev")
+		c.dev = c.inRoot("/dev", unix.O_PATH|unix.O_DIRECTORY, "open /dev").Fixup(c.makeDir("/dev")).FD("dev")
 	}
 	for _, n := range defaultNodes {
 		if !c.configured(n.path) {
@@ -107,7 +107,7 @@ func (c *compiler) device(i int, d *specs.LinuxDevice) {
 		c.node(c.dev, &n)
 		return
 	}
-	fd := c.inRoot(dir, unix.O_PATH|unix.O_DIRECTORY, "open "+dir).Mend(c.makeDir(dir)).FD("dir")
+	fd := c.inRoot(dir, unix.O_PATH|unix.O_DIRECTORY, "open "+dir).Fixup(c.makeDir(dir)).FD("dir")
 	c.node(fd, &n)
 	c.Do(program.CallClose, "close "+dir, program.From(fd))
 }
@@ -124,9 +124,9 @@ func (c *compiler) node(dir *program.Slot, n *node) {
 	}
 	dev := unix.Mkdev(n.major, n.minor)
 	made := c.Do(program.CallMknodat, "make "+n.path, program.From(dir), program.Path(name), program.Uint(uint64(n.mode)), program.Uint(dev)).
-		Mend(c.sameNode(dir, n))
+		Fixup(c.sameNode(dir, n))
 	if binds {
-		made.Mend(c.boundNode(dir, n))
+		made.Fixup(c.boundNode(dir, n))
 	}
 	if n.uid != 0 || n.gid != 0 {
 		c.Do(program.CallFchownat, "give "+n.path+" its owner", program.From(dir), program.Path(name),
@@ -134,21 +134,21 @@ func (c *compiler) node(dir *program.Slot, n *node) {
 	}
 }
 
-// sameNode is the mend for a node that is there already, which is right if it is
+// sameNode is the fixup for a node that is there already, which is right if it is
 // the same device: a root file system may bring its own /dev.
-func (c *compiler) sameNode(dir *program.Slot, n *node) program.Mend {
+func (c *compiler) sameNode(dir *program.Slot, n *node) program.Fixup {
 	b := &program.Builder{Phase: c.Phase, Path: c.Path}
 	b.Do(program.CallStatx, "look at what is there", program.From(dir), program.Path(path.Base(n.path)),
 		program.Int(unix.AT_SYMLINK_NOFOLLOW), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat))
 	b.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, uint64(n.mode&unix.S_IFMT)<<modeShift, unix.EEXIST, "find a device of the same type there")
 	b.Expect(program.From(c.statRdev()), ^uint64(0), uint64(n.major)|uint64(n.minor)<<32, unix.EEXIST, "find the same device there")
-	return program.Mend{On: []unix.Errno{unix.EEXIST}, Why: "see whether the right device is there already", Steps: b.Steps(), Then: program.Next}
+	return program.Fixup{On: []unix.Errno{unix.EEXIST}, Why: "see whether the right device is there already", Steps: b.Steps(), Then: program.Next}
 }
 
-func (c *compiler) boundNode(dir *program.Slot, n *node) program.Mend {
+func (c *compiler) boundNode(dir *program.Slot, n *node) program.Fixup {
 	b := &program.Builder{Phase: c.Phase, Path: c.Path}
 	c.bindNode(b, dir, n)
-	return program.Mend{On: []unix.Errno{unix.EPERM}, Why: "bind the host's device instead", Steps: b.Steps(), Then: program.Next}
+	return program.Fixup{On: []unix.Errno{unix.EPERM}, Why: "bind the host's device instead", Steps: b.Steps(), Then: program.Next}
 }
 
 // bindNode binds the host's node of that path, after a look that it is that device.
@@ -192,7 +192,7 @@ func (c *compiler) links() {
 		// An old node would be the host's multiplexer.
 		b := &program.Builder{Phase: c.Phase}
 		b.Do(program.CallUnlinkat, "remove the ptmx that is there", program.From(c.dev), program.Path("ptmx"), program.Int(0))
-		c.link("ptmx", "pts/ptmx").Mend(program.Mend{
+		c.link("ptmx", "pts/ptmx").Fixup(program.Fixup{
 			On: []unix.Errno{unix.EEXIST}, Why: "replace the ptmx that is there", Steps: b.Steps(), Then: program.Retry,
 		})
 	}

@@ -39,7 +39,7 @@ func request(id string) *Request {
 	dir := func(ctl string) CgroupDir {
 		return CgroupDir{Controllers: strings.Split(ctl, ","), Mount: "/sys/fs/cgroup/" + ctl, Path: "/sys/fs/cgroup/" + ctl + "/" + id}
 	}
-	r := &Request{ID: id, Bundle: "/bundle", Rootfs: "/bundle/rootfs", Gate: true}
+	r := &Request{ID: id, Bundle: "/bundle", Rootfs: "/bundle/rootfs", StartFIFO: true}
 	r.Cgroups = []CgroupDir{dir("memory"), dir("cpu,cpuacct"), dir("pids")}
 	for _, d := range r.Cgroups {
 		r.CgroupEntry = append(r.CgroupEntry, d.Path+"/tasks")
@@ -58,8 +58,8 @@ func listing(p *program.Program) string {
 			b.WriteString("== " + phase.String() + "\n")
 		}
 		writeStep(&b, strconv.Itoa(i+1), st)
-		for j := range st.Mends {
-			m := &st.Mends[j]
+		for j := range st.Fixups {
+			m := &st.Fixups[j]
 			b.WriteString("      on ")
 			for _, no := range m.On {
 				b.WriteString(no.Error() + " ")
@@ -97,7 +97,7 @@ func load(t testing.TB, file string) *specs.Spec {
 	return s
 }
 
-func compileFor(t testing.TB, s *specs.Spec, f *host.Facts, r *Request) *Program {
+func compileFor(t testing.TB, s *specs.Spec, f *host.Facts, r *Request) *Result {
 	t.Helper()
 	p, err := Create(s, f, r)
 	if err != nil {
@@ -173,7 +173,7 @@ func firstDifference(want, got string) string {
 }
 
 // TestEngineConfigs compiles and verifies what engines wrote, all of it, as root
-// and as an ordinary user, with and without a gate.
+// and as an ordinary user, with and without a start FIFO.
 func TestEngineConfigs(t *testing.T) {
 	files, err := filepath.Glob("../../spec/testdata/configs/*.json")
 	if err != nil || len(files) < 20 {
@@ -181,7 +181,7 @@ func TestEngineConfigs(t *testing.T) {
 	}
 	for _, file := range files {
 		for _, f := range []*host.Facts{rootFacts(), userFacts()} {
-			for _, gate := range []bool{true, false} {
+			for _, startFIFO := range []bool{true, false} {
 				s := load(t, file)
 				for i := range s.Mounts {
 					m := &s.Mounts[i]
@@ -189,7 +189,7 @@ func TestEngineConfigs(t *testing.T) {
 					m.UIDMappings, m.GIDMappings = nil, nil
 				}
 				r := request("x")
-				r.Gate = gate
+				r.StartFIFO = startFIFO
 				p, err := Create(s, f, r)
 				if err != nil {
 					t.Fatalf("%s: %v", file, err)

@@ -21,7 +21,7 @@ func (c *compiler) hiddenPaths() {
 	// One empty tmpfs covers all directories: each would be a superblock to
 	// make and to reap.
 	empty := c.tmpfs("nr_inodes=1", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, "masked directories")
-	dirs, files := c.newCover(empty), c.newCover(c.null)
+	dirs, files := c.newMask(empty), c.newMask(c.null)
 	for i, p := range l.MaskedPaths {
 		c.at(item("linux.maskedPaths", i))
 		c.maskPath(p, dirs, files)
@@ -55,7 +55,7 @@ func (c *compiler) readonlyPath(p string) {
 
 // maskPath covers a directory with the empty tmpfs and a file with /dev/null:
 // clones of descriptors that were verified, never of a name (CVE-2025-31133).
-func (c *compiler) maskPath(p string, empty, null cover) {
+func (c *compiler) maskPath(p string, empty, null mask) {
 	file, end := c.Label(), c.Label()
 	to := c.inMount(p, unix.O_PATH|unix.O_DIRECTORY, "open "+p+" to mask it").
 		On(unix.ENOENT, end).On(unix.ENOTDIR, file).FD("target")
@@ -68,28 +68,28 @@ func (c *compiler) maskPath(p string, empty, null cover) {
 	c.Here(end)
 }
 
-// cover is what masked paths are covered with. It goes to the first path itself;
+// mask is what masked paths are covered with. It goes to the first path itself;
 // the next ones get clones of it: before Linux 6.15 a mount that is not attached
 // yet can not be cloned, and one that is never attached costs an RCU grace period
 // when it is closed.
-type cover struct{ mount, used *program.Slot }
+type mask struct{ mount, used *program.Slot }
 
-// newCover takes a detached mount as a cover.
-func (c *compiler) newCover(mount *program.Slot) cover {
+// newMask takes a detached mount as a mask.
+func (c *compiler) newMask(mount *program.Slot) mask {
 	used := c.Slot(mount.Name + "-used")
 	c.Set(used, program.Int(0), "note that "+mount.Name+" covers nothing yet")
-	return cover{mount, used}
+	return mask{mount, used}
 }
 
 // mask covers a path.
-func (c *compiler) mask(with cover, to *program.Slot, p string) {
+func (c *compiler) mask(with mask, to *program.Slot, p string) {
 	clone, done := c.Label(), c.Label()
-	c.Expect(program.From(with.used), ^uint64(0), 0, unix.EBUSY, "see whether the cover covers something already").On(unix.EBUSY, clone)
+	c.Expect(program.From(with.used), ^uint64(0), 0, unix.EBUSY, "see whether what masks is in its place already").On(unix.EBUSY, clone)
 	c.attachOver(with.mount, to, p)
 	c.Set(with.used, program.Int(1), "note that it does")
 	c.Jump(done, "go on")
 	c.Here(clone)
-	fd := c.Do(program.CallOpenTree, "clone the cover", program.From(with.mount), program.Path(""),
+	fd := c.Do(program.CallOpenTree, "clone what masks", program.From(with.mount), program.Path(""),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)).FD("cover")
 	c.attachOver(fd, to, p)
 	c.Do(program.CallClose, "close the clone", program.From(fd))

@@ -248,7 +248,7 @@ func (c *compiler) attach(fd *program.Slot, t target) {
 		c.pathSteps(&c.Builder, c.Slot("dir"), base, t.dest, last)
 	}
 	to := c.inRoot(t.dest, unix.O_PATH, "open the mount point "+t.dest).
-		Mend(c.makePath(t.dest, "make the missing mount point", last)).FD("target")
+		Fixup(c.makePath(t.dest, "make the missing mount point", last)).FD("target")
 	c.Do(program.CallMoveMount, "attach the mount to "+t.dest, program.From(fd), program.Path(""), program.From(to), program.Path(""),
 		program.Uint(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)).
 		// The kernel says EINVAL; engines look for the words of ENOTDIR.
@@ -341,6 +341,6 @@ func (c *compiler) makeCwd() {
 	}
 	c.at("process.cwd")
 	fd := c.inRoot(c.spec.Process.Cwd, unix.O_PATH, "see that the working directory is there").
-		Mend(c.makeDir(c.spec.Process.Cwd)).FD("cwd")
+		Fixup(c.makeDir(c.spec.Process.Cwd)).FD("cwd")
 	c.Do(program.CallClose, "close it", program.From(fd))
 }

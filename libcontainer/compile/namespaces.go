@@ -41,14 +41,14 @@ type join struct {
 // With one, the others must belong to it, so the child is born outside, opens
 // what needs the host's rights, makes or joins the user namespace, and unshares
 // the rest. A pid or a time namespace holds for children only: then the first
-// process, the relay, clones the one that stays and ends.
+// process, the intermediate, clones the one that stays and ends.
 type namespaces struct {
-	fresh   uintptr // CLONE_NEW* flags of the new ones
-	joined  uintptr
-	joins   []join
-	born    uintptr
-	relay   bool
-	newUser bool
+	fresh        uintptr // CLONE_NEW* flags of the new ones
+	joined       uintptr
+	joins        []join
+	born         uintptr
+	intermediate bool
+	newUser      bool
 }
 
 // has says whether the container has a namespace of its own or another's there,
@@ -79,17 +79,17 @@ func (c *compiler) planNamespaces() {
 		c.fail("linux.namespaces", "cgroup namespaces aren't enabled in the kernel", "")
 	}
 	// A time namespace can not be had at birth, and holds for children only.
-	n.relay = n.has(unix.CLONE_NEWTIME) || n.joined&unix.CLONE_NEWPID != 0
+	n.intermediate = n.has(unix.CLONE_NEWTIME) || n.joined&unix.CLONE_NEWPID != 0
 	if !n.has(unix.CLONE_NEWUSER) {
 		// The cgroup namespace's root is the cgroup that its maker is in, so it
 		// is made after the cgroups are entered.
 		n.born = n.fresh &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
-		if n.relay {
+		if n.intermediate {
 			n.born &^= unix.CLONE_NEWPID
 		}
 		return
 	}
-	n.relay = n.relay || n.fresh&unix.CLONE_NEWPID != 0
+	n.intermediate = n.intermediate || n.fresh&unix.CLONE_NEWPID != 0
 	if n.newUser && c.host.EUID != 0 && len(c.linux().UIDMappings) == 0 {
 		c.fail("linux.uidMappings", "user namespaces enabled, but no namespace path to join nor mappings", "")
 	}
@@ -199,7 +199,7 @@ func (c *compiler) joinNamespaces() {
 	}
 	c.newUser()
 	c.unshareRest()
-	c.relay()
+	c.intermediate()
 }
 
 func (c *compiler) joinUser() {
@@ -257,11 +257,11 @@ func (c *compiler) unshareRest() {
 	}
 }
 
-// relay clones the process that stays, where a new or joined namespace holds for
+// intermediate clones the process that stays, where a new or joined namespace holds for
 // children only. CLONE_PARENT makes it the runtime's child, so that no process is
 // left between it and whoever waits for it.
-func (c *compiler) relay() {
-	if !c.ns.relay {
+func (c *compiler) intermediate() {
+	if !c.ns.intermediate {
 		return
 	}
 	c.at("linux.namespaces")

@@ -79,8 +79,8 @@ func (c *compiler) hide() {
 // stays open, and the runtime may leave.
 func (c *compiler) settle() {
 	last := c.socket
-	if c.gate >= 0 {
-		last = c.gate
+	if c.startFIFO >= 0 {
+		last = c.startFIFO
 	}
 	c.at("")
 	c.Do(program.CallCloseRange, "close every descriptor but the process's own", program.Int(last+1), program.Uint(maxUint32), program.Int(0))
@@ -335,12 +335,12 @@ func (c *compiler) start() {
 	if !c.seesAll() || p == nil {
 		c.hide()
 	}
-	if c.gate >= 0 {
+	if c.startFIFO >= 0 {
 		// From here on there is no runtime to ask: the FIFO takes the socket's
 		// place, and a report there is final. `start` reads it.
-		c.Do(program.CallDup3, "let the start FIFO take the socket's place", program.Int(c.gate), program.Int(c.socket), program.Int(unix.O_CLOEXEC)).Quiet()
+		c.Do(program.CallDup3, "let the start FIFO take the socket's place", program.Int(c.startFIFO), program.Int(c.socket), program.Int(unix.O_CLOEXEC)).Quiet()
 	}
-	if c.gate >= 0 {
+	if c.startFIFO >= 0 {
 		// At once: what a debug run reports of a step between would be in the FIFO,
 		// and be read as the word to start.
 		c.Do(program.CallRead, "wait for start", program.Int(c.socket), program.Ptr(c.text), program.Int(1))

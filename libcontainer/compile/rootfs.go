@@ -212,9 +212,9 @@ func makeDirectory(b *program.Builder, parent *program.Slot, name string) {
 	b.Do(program.CallMkdirat, "make the directory "+name, program.From(parent), program.Path(name), program.Int(0o755)).Ignore(unix.EEXIST)
 }
 
-// makePath is a mend for a path of the container that is not there, or that is
+// makePath is a fixup for a path of the container that is not there, or that is
 // a symbolic link to what is not.
-func (c *compiler) makePath(p, why string, last makeLast) program.Mend {
+func (c *compiler) makePath(p, why string, last makeLast) program.Fixup {
 	dir := c.Slot("dir")
 	phase, json := c.Phase, c.Path
 	steps := func(p string) []program.Step {
@@ -222,13 +222,13 @@ func (c *compiler) makePath(p, why string, last makeLast) program.Mend {
 		c.pathSteps(b, dir, "/", p, last)
 		return b.Steps()
 	}
-	return program.Mend{
+	return program.Fixup{
 		On: []unix.Errno{unix.ENOENT}, Why: why, Steps: steps(p), Then: program.Retry,
 		Links: &program.Links{Root: c.root, Dir: dir, Path: p, Steps: steps},
 	}
 }
 
-// makeDir is the mend for a missing directory.
-func (c *compiler) makeDir(p string) program.Mend {
+// makeDir is the fixup for a missing directory.
+func (c *compiler) makeDir(p string) program.Fixup {
 	return c.makePath(p, "make the missing directory", makeDirectory)
 }

@@ -72,10 +72,10 @@ func (r StepRef) On(no unix.Errno, l Label) StepRef {
 	return r
 }
 
-// Mend adds a repair.
-func (r StepRef) Mend(m Mend) StepRef {
+// Fixup adds a repair.
+func (r StepRef) Fixup(m Fixup) StepRef {
 	st := &r.b.steps[r.i]
-	st.Mends = append(st.Mends, m)
+	st.Fixups = append(st.Fixups, m)
 	return r
 }
 

@@ -40,15 +40,15 @@ type layout struct {
 	order  []*Data
 	placed map[*Data]bool
 	cells  uint64
-	mend   bool // laying out a mend: what has its place in the image stays there
+	fixup  bool // laying out a fixup: what has its place in the image stays there
 }
 
 func (l *layout) place(d *Data) {
-	if d == nil || l.placed[d] || l.mend && d.pinned {
+	if d == nil || l.placed[d] || l.fixup && d.pinned {
 		return
 	}
 	l.placed[d] = true
-	d.pinned = !l.mend
+	d.pinned = !l.fixup
 	// 8 is what the kernel's structs want; strings need none, and packing them
 	// keeps the child's memory at a few pages.
 	if !d.str {
@@ -83,7 +83,7 @@ func (l *layout) step(st *Step) {
 	}
 }
 
-// slotsOf visits all slots of steps and of their mends.
+// slotsOf visits all slots of steps and of their fixups.
 func slotsOf(steps []Step, f func(*Slot)) {
 	for i := range steps {
 		st := &steps[i]
@@ -95,8 +95,8 @@ func slotsOf(steps []Step, f func(*Slot)) {
 				f(a.slot)
 			}
 		}
-		for j := range st.Mends {
-			slotsOf(st.Mends[j].Steps, f)
+		for j := range st.Fixups {
+			slotsOf(st.Fixups[j].Steps, f)
 		}
 	}
 }
@@ -116,10 +116,10 @@ func (p *Program) Image(trace bool, pageSize int) ([]byte, error) {
 	l.next = l.cells + uint64(cells)*cellSize
 	for i := range p.Steps {
 		l.step(&p.Steps[i])
-		for j := range p.Steps[i].Mends {
-			// What a mend's steps point to travels with the mend; only its
+		for j := range p.Steps[i].Fixups {
+			// What a fixup's steps point to travels with the fixup; only its
 			// slots live in the image.
-			slotsOf(p.Steps[i].Mends[j].Steps, l.slot)
+			slotsOf(p.Steps[i].Fixups[j].Steps, l.slot)
 		}
 	}
 	size := int(l.next - dataBase)

@@ -18,7 +18,7 @@ func waiting() *Program {
 	b := &Builder{}
 	b.Barrier(BarrierReady, "wait")
 	b.Do(CallExitGroup, "end", Int(0))
-	return &Program{Steps: b.Steps(), Socket: 3, Gate: -1}
+	return &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1}
 }
 
 func image(t *testing.T, p *Program, page int) []byte {

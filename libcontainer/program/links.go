@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Links lets a mend that makes a path follow the symbolic links on it that lead
+// Links lets a fixup that makes a path follow the symbolic links on it that lead
 // nowhere yet. The kernel walks links but makes nothing at their end, and images
 // have such links where a running system would make the target: /etc/resolv.conf
 // to /run/systemd/resolve/stub-resolv.conf, /var/lock to /run/lock.
@@ -17,10 +17,10 @@ import (
 type Links struct {
 	// Root is the directory that Path is below, and that no link leads out of.
 	Root *Slot
-	// Dir is a slot of the mend's own steps, for the directories on the way.
+	// Dir is a slot of the fixup's own steps, for the directories on the way.
 	Dir  *Slot
 	Path string
-	// Steps are those that make a path. They use the slots of the mend's own.
+	// Steps are those that make a path. They use the slots of the fixup's own.
 	Steps func(path string) []Step
 }
 
@@ -38,10 +38,10 @@ func (m *Machine) follow(step int, no unix.Errno, l *Links) error {
 		}
 		path = next
 		steps := l.Steps(path)
-		if err := m.prog.verifyMend(step, steps); err != nil {
+		if err := m.prog.verifyFixup(step, steps); err != nil {
 			return err
 		}
-		failed, err := m.runMend(step, no, steps)
+		failed, err := m.runFixup(step, no, steps)
 		if err != nil && failed != unix.ENOENT {
 			return err
 		}
@@ -84,7 +84,7 @@ func (m *Machine) openBelow(l *Links, path string) (unix.Errno, error) {
 		From(l.Root), Path(path), Ptr(OpenHow(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_IN_ROOT)), Int(24),
 	}}
 	for {
-		res, err := m.mendStep(&open)
+		res, err := m.fixupStep(&open)
 		got := message{result: res}
 		if err != nil || !m.disturbed(&open, got.errno()) {
 			return got.errno(), err
@@ -97,7 +97,7 @@ func (m *Machine) readLink(dir *Slot, name string) (string, error) {
 	// The link is the image's: it may be as long as a path can be, which is more
 	// than there is room for. One that fills the room is taken for none.
 	read := Step{Call: CallReadlinkat, Args: []Arg{From(dir), Path(name), Ptr(scratch), Int(scratch.Size)}}
-	n, err := m.mendStep(&read)
+	n, err := m.fixupStep(&read)
 	if err != nil || n <= 0 || n >= int64(scratch.Size) {
 		return "", err
 	}
@@ -109,7 +109,7 @@ func (m *Machine) readLink(dir *Slot, name string) (string, error) {
 // not come as one message.
 func (m *Machine) fetch(n int) ([]byte, error) {
 	write := Step{Call: CallWrite, Args: []Arg{Int(m.prog.Socket), Ptr(scratch), Int(n)}}
-	b, err := mendMessage(&write)
+	b, err := fixupMessage(&write)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +127,8 @@ func (m *Machine) fetch(n int) ([]byte, error) {
 	return buf[:n], err
 }
 
-// verifyMend is Verify for steps that were made for a mend just now.
-func (p *Program) verifyMend(step int, steps []Step) error {
+// verifyFixup is Verify for steps that were made for a fixup just now.
+func (p *Program) verifyFixup(step int, steps []Step) error {
 	v := &verifier{p: p}
 	for i := range steps {
 		v.formOf(step, &steps[i], len(steps)-i)

@@ -26,7 +26,7 @@ type Traced struct {
 // Machine is a child that runs a program.
 type Machine struct {
 	// Pid is the child's pid in the runtime's pid namespace. Where the program
-	// has a relay it changes once, at BarrierBorn.
+	// has a intermediate it changes once, at BarrierBorn.
 	Pid int
 	// PidFD refers to the child; it is the Machine's.
 	PidFD int
@@ -37,12 +37,12 @@ type Machine struct {
 	// listener); without it they are closed.
 	FD func(fd int)
 
-	prog   *Program
-	sock   int
-	first  int  // pid of the relay until it has handed over; 0 when there is none
-	relay  int  // pid of the relay after that
-	reaped bool // the relay is
-	mended map[*Mend]bool
+	prog         *Program
+	sock         int
+	first        int  // pid of the intermediate until it has handed over; 0 when there is none
+	intermediate int  // pid of the intermediate after that
+	reaped       bool // the intermediate is
+	fixed        map[*Fixup]bool
 	// disturbances counts the steps that were tried again, see disturbed.
 	disturbances int
 
@@ -80,7 +80,7 @@ func (p *Program) Start(image int, files []int, cgroup int) (*Machine, error) {
 		m.Close()
 		return nil, err
 	}
-	if p.Relay {
+	if p.Intermediate {
 		m.first = m.Pid
 	}
 	return m, nil
@@ -157,8 +157,8 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			return err
 		}
 		if !ok {
-			// The relay had the socket too, so it has ended.
-			m.reapRelay()
+			// The intermediate had the socket too, so it has ended.
+			m.reapIntermediate()
 			if until == 0 {
 				m.traceLast()
 				return nil
@@ -199,18 +199,18 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			}
 		case msgFD:
 		default:
-			return badMessage("nothing was being mended")
+			return badMessage("nothing was being fixed")
 		}
 	}
 }
 
 // credible checks what a message claims against the program. Only between the
-// relay's clone and BarrierBorn, where adopt checks it, may another process than
-// the one that is known speak; after that the relay may have last words under way.
+// intermediate's clone and BarrierBorn, where adopt checks it, may another process than
+// the one that is known speak; after that the intermediate may have last words under way.
 func (m *Machine) credible(msg *message) error {
 	b := Barrier(msg.value)
 	barrier := msg.kind == msgBarrier
-	late := m.relay != 0 && msg.pid == m.relay && !barrier
+	late := m.intermediate != 0 && msg.pid == m.intermediate && !barrier
 	if msg.pid != m.Pid && !late && (m.first == 0 || barrier && b != BarrierBorn) {
 		return badMessage("another process sent it")
 	}
@@ -229,25 +229,25 @@ func (m *Machine) credible(msg *message) error {
 	return nil
 }
 
-// relayPatience bounds the wait for the relay's end, in ms. It ends at once, but
+// intermediatePatience bounds the wait for the intermediate's end, in ms. It ends at once, but
 // where a fault is injected into its last step it waits for us instead.
-const relayPatience = 200
+const intermediatePatience = 200
 
-// relayEnds waits until the relay has ended, so that what it had to report comes
+// intermediateEnds waits until the intermediate has ended, so that what it had to report comes
 // before anything else that the child says.
-func (m *Machine) relayEnds() {
+func (m *Machine) intermediateEnds() {
 	fds := []unix.PollFd{{Fd: int32(m.PidFD), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, relayPatience)
+	n, err := unix.Poll(fds, intermediatePatience)
 	for err == unix.EINTR {
-		n, err = unix.Poll(fds, relayPatience)
+		n, err = unix.Poll(fds, intermediatePatience)
 	}
 	if n == 1 {
-		m.reapRelay()
+		m.reapIntermediate()
 		m.traceExit()
 	}
 }
 
-// traceExit reports the relay's end, which it could not report itself.
+// traceExit reports the intermediate's end, which it could not report itself.
 func (m *Machine) traceExit() {
 	if m.Trace == nil {
 		return
@@ -295,8 +295,8 @@ func (m *Machine) hand(fds []int) {
 	}
 }
 
-// adopt takes the process that the relay cloned as the child. That it is ours to
-// wait for proves that the relay cloned it, whoever says so: only children can
+// adopt takes the process that the intermediate cloned as the child. That it is ours to
+// wait for proves that the intermediate cloned it, whoever says so: only children can
 // be waited for.
 func (m *Machine) adopt(pid int) error {
 	if m.first == 0 {
@@ -311,8 +311,8 @@ func (m *Machine) adopt(pid int) error {
 		return &fault.Error{Msg: "the container's init is not a child of the runtime", Call: "waitid", Err: err}
 	}
 	if pid != m.first {
-		m.relay = m.first
-		m.relayEnds()
+		m.intermediate = m.first
+		m.intermediateEnds()
 	}
 	m.first = 0
 	unix.Close(m.PidFD)
@@ -326,20 +326,20 @@ func (m *Machine) trap(msg *message) error {
 	if m.disturbed(st, no) {
 		return m.resume(msg.step, 0)
 	}
-	for i := range st.Mends {
-		mend := &st.Mends[i]
-		if !mend.matches(no) || m.mended[mend] {
+	for i := range st.Fixups {
+		fixup := &st.Fixups[i]
+		if !fixup.matches(no) || m.fixed[fixup] {
 			continue
 		}
-		// Once only: what a mend did not cure it will not cure the next time.
-		if m.mended == nil {
-			m.mended = make(map[*Mend]bool)
+		// Once only: what a fixup did not cure it will not cure the next time.
+		if m.fixed == nil {
+			m.fixed = make(map[*Fixup]bool)
 		}
-		m.mended[mend] = true
-		if err := m.mend(msg.step, no, mend); err != nil {
+		m.fixed[fixup] = true
+		if err := m.fixup(msg.step, no, fixup); err != nil {
 			return err
 		}
-		if mend.Then == Retry {
+		if fixup.Then == Retry {
 			return m.resume(msg.step, 0)
 		}
 		return m.resume(msg.step+1, 0)
@@ -362,20 +362,20 @@ func (m *Machine) disturbed(st *Step, no unix.Errno) bool {
 	return true
 }
 
-func (m *Machine) mend(step int, no unix.Errno, mend *Mend) error {
-	failed, err := m.runMend(step, no, mend.Steps)
-	if mend.Links != nil && (err == nil || failed == unix.ENOENT) {
-		return m.follow(step, no, mend.Links)
+func (m *Machine) fixup(step int, no unix.Errno, fixup *Fixup) error {
+	failed, err := m.runFixup(step, no, fixup.Steps)
+	if fixup.Links != nil && (err == nil || failed == unix.ENOENT) {
+		return m.follow(step, no, fixup.Links)
 	}
 	return err
 }
 
-// runMend runs the steps of a mend. With an error comes the errno that one of
+// runFixup runs the steps of a fixup. With an error comes the errno that one of
 // them had.
-func (m *Machine) runMend(step int, no unix.Errno, steps []Step) (unix.Errno, error) {
+func (m *Machine) runFixup(step int, no unix.Errno, steps []Step) (unix.Errno, error) {
 	for i := 0; i < len(steps); i++ {
 		st := &steps[i]
-		res, err := m.mendStep(st)
+		res, err := m.fixupStep(st)
 		if err != nil {
 			return 0, err
 		}
@@ -414,7 +414,7 @@ func (m *Machine) diagnose(st *Step) string {
 		return ""
 	}
 	read := Step{Call: CallRead, Args: []Arg{st.Args[0], Ptr(scratch), Int(256)}}
-	n, err := m.mendStep(&read)
+	n, err := m.fixupStep(&read)
 	if err != nil || n <= 2 || n > 256 {
 		return ""
 	}
@@ -482,20 +482,20 @@ func (m *Machine) died() error {
 // Kill ends the child and reaps it. It is right at any time.
 func (m *Machine) Kill() {
 	if m.reaped {
-		m.relay = 0 // its pid may be another's by now
+		m.intermediate = 0 // its pid may be another's by now
 	}
-	for _, pid := range []int{m.first, m.relay, m.Pid} {
+	for _, pid := range []int{m.first, m.intermediate, m.Pid} {
 		if pid > 0 {
 			_ = unix.Kill(pid, unix.SIGKILL)
 			m.reap(pid)
 		}
 	}
-	m.first, m.relay, m.Pid = 0, 0, 0
+	m.first, m.intermediate, m.Pid = 0, 0, 0
 }
 
-func (m *Machine) reapRelay() {
-	if m.relay > 0 && !m.reaped {
-		m.reap(m.relay)
+func (m *Machine) reapIntermediate() {
+	if m.intermediate > 0 && !m.reaped {
+		m.reap(m.intermediate)
 		m.reaped = true
 	}
 }

@@ -43,7 +43,7 @@ const patience = 20
 // from 4 on.
 func start(t testing.TB, b *Builder, trace bool, files ...int) *Machine {
 	t.Helper()
-	p := &Program{Steps: b.Steps(), Socket: 3, Gate: -1}
+	p := &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1}
 	return startProgram(t, p, trace, files...)
 }
 
@@ -468,7 +468,7 @@ func TestBornIntoCgroup(t *testing.T) {
 	defer unix.Close(cg)
 	b := &Builder{}
 	b.Barrier(BarrierReady, "wait")
-	p := &Program{Steps: b.Steps(), Socket: 3, Gate: -1}
+	p := &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1}
 	img, err := p.Image(false, os.Getpagesize())
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@
 // siblings) runs the list inside the container and ends with execve of the
 // user's process; no Go ever runs there. A step that fails with an errno it does
 // not list traps: the interpreter reports step and errno on a socket and waits
-// until Berth, ordinary Go outside, mends the matter or gives up (Machine).
+// until Berth, ordinary Go outside, fixes the matter or gives up (Machine).
 //
 // The package knows nothing of OCI. Package compile makes programs from configs;
 // this one verifies them (Verify), spells their steps (Text), turns them into an
@@ -121,7 +121,7 @@ type Data struct {
 	Words func(b []byte) string
 
 	str    bool
-	pinned bool // it has its place in the image; a mend does not carry it
+	pinned bool // it has its place in the image; a fixup does not carry it
 	addr   uint64
 	id     int // its bit while the program is verified
 }
@@ -228,7 +228,7 @@ type Step struct {
 	Result *Slot // where the result goes; nil when nobody needs it
 
 	Harmless []Harmless
-	Mends    []Mend
+	Fixups   []Fixup
 
 	Phase Phase
 	// Why says in a few words what the step is for.
@@ -253,7 +253,7 @@ type Saying struct {
 	Msg, Hint string
 }
 
-// Then says where the interpreter goes on after a mend.
+// Then says where the interpreter goes on after a fixup.
 type Then uint8
 
 const (
@@ -263,21 +263,21 @@ const (
 	Next
 )
 
-// Mend is what Berth does when a step traps with one of the errnos in On: a few
+// Fixup is what Berth does when a step traps with one of the errnos in On: a few
 // more steps, known beforehand and verified like all others, sent to the waiting
 // child one by one. The common path pays nothing for it.
-type Mend struct {
+type Fixup struct {
 	On    []unix.Errno
 	Why   string
 	Steps []Step
-	// Links, when set, has the mend go on at the end of symbolic links that lead
+	// Links, when set, has the fixup go on at the end of symbolic links that lead
 	// nowhere yet, after its steps.
 	Links *Links
 	Then  Then
 }
 
-// matches says whether the mend is for that errno.
-func (m *Mend) matches(no unix.Errno) bool {
+// matches says whether the fixup is for that errno.
+func (m *Fixup) matches(no unix.Errno) bool {
 	for _, e := range m.On {
 		if e == no {
 			return true
@@ -294,13 +294,13 @@ type Program struct {
 	CloneFlags uintptr
 	// Socket is the descriptor number of the child's end of the socket to Berth.
 	Socket int
-	// Gate is the descriptor number of the start FIFO, or -1 where the program
+	// StartFIFO is the descriptor number of the start FIFO, or -1 where the program
 	// runs through without waiting for `start`.
-	Gate int
+	StartFIFO int
 	// Preserved is the number of descriptors from 3 on that the process keeps.
 	Preserved int
-	// Relay says that the first process clones the one that stays.
-	Relay bool
+	// Intermediate says that the first process clones the one that stays.
+	Intermediate bool
 }
 
 // Has says whether the program passes the barrier.

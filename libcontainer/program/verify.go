@@ -64,8 +64,8 @@ type verifier struct {
 	ttys map[*Slot]bool
 }
 
-// breach notes that a step breaks a rule.
-func (v *verifier) breach(i int, st *Step, rule string) {
+// violation notes that a step breaks a rule.
+func (v *verifier) violation(i int, st *Step, rule string) {
 	v.errs = append(v.errs, &fault.Error{
 		Msg:  "the program breaks a rule of the house: " + rule,
 		Step: i + 1, Path: st.Path, Call: st.Text(),
@@ -90,18 +90,18 @@ func (v *verifier) form() {
 	for i := range v.p.Steps {
 		st := &v.p.Steps[i]
 		v.formOf(i, st, n-i-1)
-		for j := range st.Mends {
-			m := &st.Mends[j]
+		for j := range st.Fixups {
+			m := &st.Fixups[j]
 			for k := range m.Steps {
 				v.formOf(i, &m.Steps[k], len(m.Steps)-k)
-				if c := m.Steps[k].Call; c == CallBarrier || c == CallExecve || c == CallExitGroup || len(m.Steps[k].Mends) > 0 {
-					v.breach(i, &m.Steps[k], "a mend may not wait, end or be mended")
+				if c := m.Steps[k].Call; c == CallBarrier || c == CallExecve || c == CallExitGroup || len(m.Steps[k].Fixups) > 0 {
+					v.violation(i, &m.Steps[k], "a fixup may not wait, end or be fixed")
 				}
 			}
 		}
 	}
 	if last := &v.p.Steps[n-1]; last.Call != CallExecve && last.Call != CallExitGroup {
-		v.breach(n-1, last, "the last step must be execve or exit_group")
+		v.violation(n-1, last, "the last step must be execve or exit_group")
 	}
 }
 
@@ -124,15 +124,15 @@ func (v *verifier) formOf(i int, st *Step, below int) {
 		v.errs = append(v.errs, &fault.Error{Msg: "the program makes an unknown call", Step: i + 1})
 		return
 	case len(st.Args) > 6:
-		v.breach(i, st, "a call has at most six arguments")
+		v.violation(i, st, "a call has at most six arguments")
 	case len(st.Harmless) > maxHarmless:
-		v.breach(i, st, "a step has at most four harmless errnos")
+		v.violation(i, st, "a step has at most four harmless errnos")
 	case len(st.Args) < least(st.Call):
-		v.breach(i, st, "arguments are missing")
+		v.violation(i, st, "arguments are missing")
 	}
 	for _, h := range st.Harmless {
 		if h.Errno == 0 || h.Skip < 0 || h.Skip >= below {
-			v.breach(i, st, "a jump leads out of the program")
+			v.violation(i, st, "a jump leads out of the program")
 		}
 	}
 }
@@ -144,18 +144,18 @@ func (v *verifier) order() {
 	for i := range v.p.Steps {
 		st := &v.p.Steps[i]
 		if st.Phase < phase {
-			v.breach(i, st, "phases must ascend")
+			v.violation(i, st, "phases must ascend")
 		}
 		phase = st.Phase
 		if st.Quiet && (i+1 == len(v.p.Steps) || v.p.Steps[i+1].Call != CallRead) {
-			v.breach(i, st, "the start FIFO must be read before anything is reported to it")
+			v.violation(i, st, "the start FIFO must be read before anything is reported to it")
 		}
 		if st.Call != CallBarrier {
 			continue
 		}
 		b := Barrier(st.Args[0].n)
 		if b <= last || b > BarrierReady {
-			v.breach(i, st, "barriers must ascend")
+			v.violation(i, st, "barriers must ascend")
 		}
 		last = b
 	}
@@ -165,9 +165,9 @@ func (v *verifier) step(i int, st *Step) {
 	v.paths(i, st)
 	v.cloexec(i, st)
 	v.rights(i, st)
-	for j := range st.Mends {
-		for k := range st.Mends[j].Steps {
-			ms := &st.Mends[j].Steps[k]
+	for j := range st.Fixups {
+		for k := range st.Fixups[j].Steps {
+			ms := &st.Fixups[j].Steps[k]
 			v.paths(i, ms)
 			v.cloexec(i, ms)
 			v.rights(i, ms)
@@ -207,16 +207,16 @@ func (v *verifier) paths(i int, st *Step) {
 	switch st.Call {
 	case CallOpenat:
 		if st.Args[2].slot != nil || st.Args[2].n&makes != 0 {
-			v.breach(i, st, "to open a file may not make or truncate it")
+			v.violation(i, st, "to open a file may not make or truncate it")
 		}
 	case CallOpenat2:
 		if how := st.Args[2].data; how == nil || len(how.Bytes) != 24 || le.Uint64(how.Bytes)&makes != 0 {
-			v.breach(i, st, "to open a file may not make or truncate it")
+			v.violation(i, st, "to open a file may not make or truncate it")
 		}
 	case CallMount:
 		move := st.Args[3].slot == nil && st.Args[3].n == unix.MS_MOVE
 		if src := st.Args[0].data; src != nil && !(move && src.Value() == ".") {
-			v.breach(i, st, "a mount must be made detached, not by mount(2)")
+			v.violation(i, st, "a mount must be made detached, not by mount(2)")
 		}
 	}
 	kinds := st.Call.info().args
@@ -232,7 +232,7 @@ func (v *verifier) paths(i int, st *Step) {
 		if dir := st.Args[n-1]; dir.slot == nil && dir.n == AtCwd.n {
 			v.cwdPath(i, st, path)
 		} else if !v.below(st, path) {
-			v.breach(i, st, "a path below a descriptor must be resolved by openat2 in its root, or be one component that is not followed")
+			v.violation(i, st, "a path below a descriptor must be resolved by openat2 in its root, or be one component that is not followed")
 		}
 	}
 }
@@ -243,13 +243,13 @@ func (v *verifier) cwdPath(i int, st *Step, path string) {
 	switch {
 	case here || st.Call == CallExecve:
 	case v.pivoted:
-		v.breach(i, st, "after pivot_root a path of the container must be resolved by openat2 in its root")
+		v.violation(i, st, "after pivot_root a path of the container must be resolved by openat2 in its root")
 	case st.Call == CallMount && st.Args[0].data == nil && st.Args[2].data == nil:
 		// The propagation of a mount of the host, in the child's own mount namespace.
 	case st.Call.changes():
-		v.breach(i, st, "a path of the host may not be changed")
+		v.violation(i, st, "a path of the host may not be changed")
 	case strings.Contains(path, "\x00"):
-		v.breach(i, st, "a path may not hold a NUL")
+		v.violation(i, st, "a path may not hold a NUL")
 	}
 }
 
@@ -303,20 +303,20 @@ func (v *verifier) cloexec(i int, st *Step) {
 		ok = st.Args[0].slot == nil && st.Args[0].n&unix.CLONE_FILES == 0
 	}
 	if !ok {
-		v.breach(i, st, "every new descriptor must be close-on-exec, and standard files a terminal")
+		v.violation(i, st, "every new descriptor must be close-on-exec, and standard files a terminal")
 	}
 }
 
 // rights is rules 6 and 7.
 func (v *verifier) rights(i int, st *Step) {
 	if st.Call == CallPrctl && (st.Args[0].slot != nil || st.Args[0].n == unix.PR_SET_DUMPABLE && (st.Args[1].slot != nil || st.Args[1].n != 0)) {
-		v.breach(i, st, "the process may not be made visible to others")
+		v.violation(i, st, "the process may not be made visible to others")
 	}
 	if v.falling {
 		switch st.Call {
 		case CallMount, CallMoveMount, CallOpenTree, CallFsopen, CallFsconfig, CallFsmount, CallMountSetattr,
 			CallUmount2, CallPivotRoot, CallChroot, CallUnshare, CallSetns, CallClone:
-			v.breach(i, st, "mounts and namespaces must be made before capabilities fall")
+			v.violation(i, st, "mounts and namespaces must be made before capabilities fall")
 		}
 	}
 	if !v.filtered {
@@ -326,6 +326,6 @@ func (v *verifier) rights(i int, st *Step) {
 	case CallExecve, CallExitGroup, CallClose, CallCloseRange, CallDup3, CallRead, CallBarrier, CallExpect, CallSet, CallPrctl,
 		CallCapset, CallSetgroups, CallSetresgid, CallSetresuid, CallFchdir, CallGetcwd, CallOpenat2, CallStatx, CallFaccessat2, CallUmask:
 	default:
-		v.breach(i, st, "behind the system call filter only a few calls may stand")
+		v.violation(i, st, "behind the system call filter only a few calls may stand")
 	}
 }

@@ -115,7 +115,7 @@ func (v *verifier) flow() {
 	for i := range v.p.Steps {
 		st := &v.p.Steps[i]
 		if f.in[i] == nil {
-			v.breach(i, st, "no way leads to the step")
+			v.violation(i, st, "no way leads to the step")
 			f.meet(i, &start)
 		}
 		f.step(i, st)
@@ -132,8 +132,8 @@ func (f *flow) step(i int, st *Step) {
 	for _, h := range st.Harmless {
 		f.meet(min(i+1+h.Skip, len(f.v.p.Steps)), failed)
 	}
-	for j := range st.Mends {
-		f.mend(i, st, &st.Mends[j], failed, k)
+	for j := range st.Fixups {
+		f.fixup(i, st, &st.Fixups[j], failed, k)
 	}
 	if st.Call != CallExitGroup && st.Call != CallExecve && !never(st) {
 		f.call(st, k, true)
@@ -154,7 +154,7 @@ func (f *flow) uses(i int, st *Step, k *known) {
 		if s == nil || a.IsAddr() || s.Inherited >= 0 || k.has(s.id) || s.Home != nil && k.has(s.Home.id) {
 			continue
 		}
-		f.v.breach(i, st, "the slot "+s.Name+" may not be set here")
+		f.v.violation(i, st, "the slot "+s.Name+" may not be set here")
 	}
 }
 
@@ -211,7 +211,7 @@ func (f *flow) learn(st *Step, k *known, ok bool) {
 	}
 	switch st.Call {
 	case CallCloseRange:
-		last := uint64(max(f.v.p.Socket, f.v.p.Gate) + 1)
+		last := uint64(max(f.v.p.Socket, f.v.p.StartFIFO) + 1)
 		set(st.Args[0].n <= last && st.Args[1].n == 1<<32-1 && st.Args[2].n == 0, factClosed)
 	case CallMount:
 		f.learnMount(st, k, set)
@@ -268,7 +268,7 @@ func (st *Step) isPath(arg int, path string) bool {
 func (f *flow) needs(i int, st *Step, k *known) {
 	need := func(fact facts, rule string) {
 		if k.facts&fact != fact {
-			f.v.breach(i, st, rule)
+			f.v.violation(i, st, rule)
 		}
 	}
 	switch st.Call {
@@ -281,12 +281,12 @@ func (f *flow) needs(i int, st *Step, k *known) {
 	case CallPivotRoot:
 		need(factAtFD|factSpread, "the new root must be entered by its descriptor")
 		if !st.isPath(0, ".") || !st.isPath(1, ".") {
-			f.v.breach(i, st, "the new root must be the working directory")
+			f.v.violation(i, st, "the new root must be the working directory")
 		}
 	case CallChroot:
 		need(factAtFD, "the new root must be entered by its descriptor")
 		if !st.isPath(0, ".") {
-			f.v.breach(i, st, "the new root must be the working directory")
+			f.v.violation(i, st, "the new root must be the working directory")
 		}
 	case CallUmount2:
 		need(factQuiet|factPivot, "the old root may not be unmounted where that spreads to the host")
@@ -300,8 +300,8 @@ func (f *flow) needs(i int, st *Step, k *known) {
 	}
 }
 
-// mend walks through a mend, which begins where its step has failed.
-func (f *flow) mend(i int, st *Step, m *Mend, failed, k *known) {
+// fixup walks through a fixup, which begins where its step has failed.
+func (f *flow) fixup(i int, st *Step, m *Fixup, failed, k *known) {
 	n := len(m.Steps)
 	ways := make([]*known, n+1)
 	meet := func(at int, from *known) {
@@ -314,7 +314,7 @@ func (f *flow) mend(i int, st *Step, m *Mend, failed, k *known) {
 	for j := range m.Steps {
 		ms := &m.Steps[j]
 		if ways[j] == nil {
-			f.v.breach(i, ms, "no way leads to the step of the mend")
+			f.v.violation(i, ms, "no way leads to the step of the fixup")
 			return
 		}
 		f.uses(i, ms, ways[j])
@@ -337,10 +337,10 @@ func (f *flow) mend(i int, st *Step, m *Mend, failed, k *known) {
 		return
 	}
 	if m.Then == Next && st.Result != nil && !end.has(st.Result.id) {
-		f.v.breach(i, st, "a mend that goes on must set the step's result")
+		f.v.violation(i, st, "a fixup that goes on must set the step's result")
 	}
 	if m.Then == Next {
-		// The step counts as done: what follows knows no more than the mend does.
+		// The step counts as done: what follows knows no more than the fixup does.
 		f.meet(i+1, end)
 	}
 	k.facts &= end.facts | ^(factClosed | factQuiet | factAtFD | factRoot)

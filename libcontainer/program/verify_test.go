@@ -20,29 +20,29 @@ type good struct {
 
 // name of each step that mutants change, by its words.
 const (
-	sClose   = "close inherited descriptors"
-	sSpread  = "keep mounts from spreading"
-	sRoot    = "open the root"
-	sMount   = "make a mount"
-	sTarget  = "open the target"
-	sStat    = "look at it"
-	sDevice  = "see that it is the device"
-	sAttach  = "attach it"
-	sTTY     = "open the terminal"
-	sStdin   = "make it standard input"
-	sEnter   = "enter the root"
-	sPivot   = "pivot"
-	sUmount  = "let go of the old root"
-	sCaps    = "drop rights"
-	sHide    = "hide"
-	sCwd     = "enter the working directory"
-	sAsk     = "ask where that is"
-	sInside  = "see that it is inside"
-	sCloseIt = "close all descriptors"
-	sReady   = "ready"
-	sGate    = "take the start FIFO"
-	sWait    = "wait"
-	sExec    = "execute"
+	sClose     = "close inherited descriptors"
+	sSpread    = "keep mounts from spreading"
+	sRoot      = "open the root"
+	sMount     = "make a mount"
+	sTarget    = "open the target"
+	sStat      = "look at it"
+	sDevice    = "see that it is the device"
+	sAttach    = "attach it"
+	sTTY       = "open the terminal"
+	sStdin     = "make it standard input"
+	sEnter     = "enter the root"
+	sPivot     = "pivot"
+	sUmount    = "let go of the old root"
+	sCaps      = "drop rights"
+	sHide      = "hide"
+	sCwd       = "enter the working directory"
+	sAsk       = "ask where that is"
+	sInside    = "see that it is inside"
+	sCloseIt   = "close all descriptors"
+	sReady     = "ready"
+	sStartFIFO = "take the start FIFO"
+	sWait      = "wait"
+	sExec      = "execute"
 )
 
 func goodProgram() *Program {
@@ -79,10 +79,10 @@ func goodProgram() *Program {
 	b.Do(CallCloseRange, sCloseIt, Int(5), Uint(1<<32-1), Int(0))
 	b.Phase = PhaseStart
 	b.Barrier(BarrierReady, sReady)
-	b.Do(CallDup3, sGate, Int(4), Int(3), Int(unix.O_CLOEXEC)).Quiet()
+	b.Do(CallDup3, sStartFIFO, Int(4), Int(3), Int(unix.O_CLOEXEC)).Quiet()
 	b.Do(CallRead, sWait, Int(3), Ptr(buf), Int(1))
 	b.Do(CallExecve, sExec, Path("/bin/true"), Int(0), Int(0))
-	return &Program{Steps: b.Steps(), Socket: 3, Gate: 4}
+	return &Program{Steps: b.Steps(), Socket: 3, StartFIFO: 4}
 }
 
 // stepOf returns the first step of those words.
@@ -192,11 +192,11 @@ func TestVerifyForm(t *testing.T) {
 		{"dead steps", "no way leads", edit(sStat, func(st *Step) {
 			*st = Step{Call: CallExitGroup, Args: []Arg{Int(0)}, Phase: st.Phase}
 		})},
-		{"mend that waits", "may not wait", edit(sAttach, func(st *Step) {
-			st.Mends = []Mend{{On: []unix.Errno{unix.ENOENT}, Steps: []Step{{Call: CallBarrier, Args: []Arg{Int(1)}}}}}
+		{"fixup that waits", "may not wait", edit(sAttach, func(st *Step) {
+			st.Fixups = []Fixup{{On: []unix.Errno{unix.ENOENT}, Steps: []Step{{Call: CallBarrier, Args: []Arg{Int(1)}}}}}
 		})},
-		{"mend that executes", "may not wait", edit(sAttach, func(st *Step) {
-			st.Mends = []Mend{{On: []unix.Errno{unix.ENOENT}, Steps: []Step{{Call: CallExecve, Args: []Arg{Int(1), Int(0), Int(0)}}}}}
+		{"fixup that executes", "may not wait", edit(sAttach, func(st *Step) {
+			st.Fixups = []Fixup{{On: []unix.Errno{unix.ENOENT}, Steps: []Step{{Call: CallExecve, Args: []Arg{Int(1), Int(0), Int(0)}}}}}
 		})},
 		{"too large", "too large", func(_ *testing.T, p *Program) {
 			last := p.Steps[len(p.Steps)-1]
@@ -223,8 +223,8 @@ func TestVerifySlots(t *testing.T) {
 			add(sRoot, st)(t, p)
 		}},
 		{"memory of a call that failed", "may not be set", skip(sStat, 0)},
-		{"mend that does not set", "must set the step's result", edit(sTarget, func(st *Step) {
-			st.Mends = []Mend{{On: []unix.Errno{unix.ENOENT}, Then: Next}}
+		{"fixup that does not set", "must set the step's result", edit(sTarget, func(st *Step) {
+			st.Fixups = []Fixup{{On: []unix.Errno{unix.ENOENT}, Then: Next}}
 		})},
 	})
 }
@@ -298,10 +298,10 @@ func TestVerifyDescriptors(t *testing.T) {
 	p := goodProgram()
 	i := stepOf(t, p, sCloseIt)
 	hide := Step{Call: CallPrctl, Args: []Arg{Int(unix.PR_SET_PDEATHSIG), Int(0)}, Phase: p.Steps[i].Phase}
-	hide.Mends = []Mend{{On: []unix.Errno{unix.EINVAL}, Then: Next, Steps: []Step{{Call: CallFsopen, Args: []Arg{Path("tmpfs"), Int(unix.FSOPEN_CLOEXEC)}}}}}
+	hide.Fixups = []Fixup{{On: []unix.Errno{unix.EINVAL}, Then: Next, Steps: []Step{{Call: CallFsopen, Args: []Arg{Path("tmpfs"), Int(unix.FSOPEN_CLOEXEC)}}}}}
 	p.Steps = append(p.Steps[:i+1:i+1], append([]Step{hide}, p.Steps[i+1:]...)...)
 	if err := p.Verify(); err == nil || !strings.Contains(err.Error(), closed) {
-		t.Errorf("a mend opens a descriptor behind the closing: %v", err)
+		t.Errorf("a fixup opens a descriptor behind the closing: %v", err)
 	}
 }
 
@@ -344,7 +344,7 @@ func TestVerifyOrder(t *testing.T) {
 		{"barriers descend", "barriers must ascend", add(sReady, Step{Call: CallBarrier, Args: []Arg{Int(int(BarrierBorn))}})},
 		{"barrier twice", "barriers must ascend", add(sReady, Step{Call: CallBarrier, Args: []Arg{Int(int(BarrierReady))}})},
 		{"unknown barrier", "barriers must ascend", add(sReady, Step{Call: CallBarrier, Args: []Arg{Int(99)}})},
-		{"a step before the wait for start", "the start FIFO must be read", add(sGate, Step{Call: CallUmask, Args: []Arg{Int(0)}})},
+		{"a step before the wait for start", "the start FIFO must be read", add(sStartFIFO, Step{Call: CallUmask, Args: []Arg{Int(0)}})},
 		{"phases descend", "phases must ascend", edit(sAttach, func(st *Step) { st.Phase = PhaseHost })},
 		{"past ready", "past the ready barrier", skip(sCloseIt, 2)},
 	})
@@ -402,7 +402,7 @@ func TestVerifyScales(t *testing.T) {
 	}
 	b.Here(end)
 	b.Do(CallExitGroup, "end", Int(0))
-	p := &Program{Steps: b.Steps(), Gate: -1}
+	p := &Program{Steps: b.Steps(), StartFIFO: -1}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start := time.Now()

@@ -8,7 +8,7 @@
 //	BX   the step
 //	R14  its flags
 //	R13  the result
-//	R12  0, or the waiting step while a mend's step is run
+//	R12  0, or the waiting step while a fixup's step is run
 //
 // The kernel clobbers AX, CX and R11 only.
 
@@ -102,7 +102,7 @@ pseudo:
 
 done:
 	TESTQ R12, R12
-	JNZ   mended
+	JNZ   fixed
 	TESTQ $1, H_FLAGS(R15)
 	JZ    judge
 	TESTL $QUIET, R14
@@ -162,7 +162,7 @@ skip:
 	ADDQ    CX, BX
 	JMP     next
 
-	// A barrier has no meaning inside a mend: the child waits there anyway.
+	// A barrier has no meaning inside a fixup: the child waits there anyway.
 barrier:
 	TESTQ R12, R12
 	JNZ   die
@@ -200,7 +200,7 @@ report:
 	MOVQ INBOX(R15), CX
 	MOVQ INBOX+8(R15), DX
 	CMPQ CX, $2
-	JEQ  mend
+	JEQ  fixup
 	JHI  die
 	CMPQ CX, $1
 	JNE  die
@@ -228,14 +228,14 @@ resume:
 	MOVQ SI, BX
 	JMP  step
 
-mend:
+fixup:
 	CMPQ AX, $104
 	JLT  die
 	MOVQ BX, R12
 	LEAQ INBOX+24(R15), BX
 	JMP  run
 
-mended:
+fixed:
 	CMPQ  R13, $-4095
 	JCC   tell
 	MOVQ  56(BX), CX

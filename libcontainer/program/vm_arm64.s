@@ -8,7 +8,7 @@
 //	R20  the step
 //	R21  its flags
 //	R22  the result
-//	R23  0, or the waiting step while a mend's step is run
+//	R23  0, or the waiting step while a fixup's step is run
 //
 // The kernel clobbers R0 only. R27 is the assembler's own.
 
@@ -94,7 +94,7 @@ pseudo:
 	NEG  R22, R22
 
 done:
-	CBNZ R23, mended
+	CBNZ R23, fixed
 	MOVD H_FLAGS(R19), R9
 	TBZ  $0, R9, judge
 	TBNZ $QUIET_BIT, R21, judge
@@ -152,7 +152,7 @@ skip:
 	MADD  R9, R20, R12, R20
 	B     next
 
-	// A barrier has no meaning inside a mend: the child waits there anyway.
+	// A barrier has no meaning inside a fixup: the child waits there anyway.
 barrier:
 	CBNZ R23, die
 	MOVD $3, R9
@@ -191,7 +191,7 @@ report:
 	MOVD INBOX(R19), R9
 	MOVD INBOX+8(R19), R10
 	CMP  $2, R9
-	BEQ  mend
+	BEQ  fixup
 	BHI  die
 	CMP  $1, R9
 	BNE  die
@@ -216,14 +216,14 @@ resume:
 	MOVD R10, R20
 	B    step
 
-mend:
+fixup:
 	CMP  $104, R0
 	BLT  die
 	MOVD R20, R23
 	ADD  $(INBOX+24), R19, R20
 	B    run
 
-mended:
+fixed:
 	CMN  $4095, R22
 	BHS  tell
 	MOVD 56(R20), R9

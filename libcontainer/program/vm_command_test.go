@@ -19,10 +19,10 @@ func words(ns ...uint64) []byte {
 	return b
 }
 
-// rawMend is a mend command with a step laid out by hand.
-func rawMend(st *Step, size int) []byte {
+// rawFixup is a fixup command with a step laid out by hand.
+func rawFixup(st *Step, size int) []byte {
 	b := make([]byte, size)
-	le.PutUint64(b, cmdMend)
+	le.PutUint64(b, cmdFixup)
 	step := make([]byte, stepSize)
 	writeStep(step, st)
 	copy(b[cmdLen:], step)
@@ -32,9 +32,9 @@ func rawMend(st *Step, size int) []byte {
 // Whatever is not exactly a command ends the child: it never runs on.
 func TestMalformedCommands(t *testing.T) {
 	const last = stepsAddr + 2*stepSize // of three
-	mend := Step{Call: CallWrite, Args: []Arg{Int(4), Uint(dataBase), Int(1)}}
+	fixup := Step{Call: CallWrite, Args: []Arg{Int(4), Uint(dataBase), Int(1)}}
 	barrier := Step{Call: CallBarrier, Args: []Arg{Int(1)}}
-	unknown := rawMend(&mend, 104)
+	unknown := rawFixup(&fixup, 104)
 	le.PutUint32(unknown[cmdLen:], nrSet+1)
 	for name, msg := range map[string][]byte{
 		"empty":                  {},
@@ -49,19 +49,19 @@ func TestMalformedCommands(t *testing.T) {
 		"resume at the header":   words(cmdResume, dataBase, 0),
 		"resume below the first": words(cmdResume, stepsAddr-stepSize, 0),
 		// 2^64 is a multiple of a step's size and 16: this wraps around to a step.
-		"resume 16 below":        words(cmdResume, stepsAddr-16, 0),
-		"resume misaligned":      words(cmdResume, stepsAddr+8, 0),
-		"resume misaligned by 1": words(cmdResume, last+1, 0),
-		"resume at the end":      words(cmdResume, last+stepSize, 0),
-		"resume beyond the end":  words(cmdResume, last+100*stepSize, 0),
-		"resume at the top":      words(cmdResume, stepsAddr+(^uint64(0)-stepsAddr)/stepSize*stepSize, 0),
-		"resume at the last":     words(cmdResume, ^uint64(0), 0),
-		"mend without a step":    words(cmdMend, 0, 0),
-		"mend shorter than one":  rawMend(&mend, 104)[:103],
-		"mend longer than inbox": rawMend(&mend, inboxLen+1),
-		"mend of twice that":     rawMend(&mend, 2*inboxLen),
-		"mend is a barrier":      rawMend(&barrier, 104),
-		"mend is unknown":        unknown,
+		"resume 16 below":         words(cmdResume, stepsAddr-16, 0),
+		"resume misaligned":       words(cmdResume, stepsAddr+8, 0),
+		"resume misaligned by 1":  words(cmdResume, last+1, 0),
+		"resume at the end":       words(cmdResume, last+stepSize, 0),
+		"resume beyond the end":   words(cmdResume, last+100*stepSize, 0),
+		"resume at the top":       words(cmdResume, stepsAddr+(^uint64(0)-stepsAddr)/stepSize*stepSize, 0),
+		"resume at the last":      words(cmdResume, ^uint64(0), 0),
+		"fixup without a step":    words(cmdFixup, 0, 0),
+		"fixup shorter than one":  rawFixup(&fixup, 104)[:103],
+		"fixup longer than inbox": rawFixup(&fixup, inboxLen+1),
+		"fixup of twice that":     rawFixup(&fixup, 2*inboxLen),
+		"fixup is a barrier":      rawFixup(&barrier, 104),
+		"fixup is unknown":        unknown,
 	} {
 		for _, trapped := range []bool{false, true} {
 			malformed(t, name, msg, trapped)
@@ -98,7 +98,7 @@ func malformed(t *testing.T, name string, msg []byte, trapped bool) {
 	}
 }
 
-// The longest mend that the inbox holds is run.
+// The longest fixup that the inbox holds is run.
 func TestLongestMend(t *testing.T) {
 	r, w := pipe(t)
 	b := &Builder{}
@@ -109,12 +109,12 @@ func TestLongestMend(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := Step{Call: CallWrite, Args: []Arg{Int(4), Uint(dataBase + inboxOff + inboxLen - 2), Int(2)}}
-	msg := rawMend(&st, inboxLen)
+	msg := rawFixup(&st, inboxLen)
 	copy(msg[inboxLen-2:], "ok")
 	if err := m.send(msg); err != nil {
 		t.Fatal(err)
 	}
-	if got, _, ok, err := m.receive(); !ok || err != nil || got.kind != msgMended || got.result != 2 || got.step != 0 {
+	if got, _, ok, err := m.receive(); !ok || err != nil || got.kind != msgFixed || got.result != 2 || got.step != 0 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	if err := m.Release(); err != nil {
@@ -124,7 +124,7 @@ func TestLongestMend(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out := drain(t, r, w); out != "ok" {
-		t.Errorf("the mend wrote %q", out)
+		t.Errorf("the fixup wrote %q", out)
 	}
 }
 

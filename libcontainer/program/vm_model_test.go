@@ -106,13 +106,13 @@ func (m *model) resume(step int, v int64) {
 	m.at = step
 }
 
-// mend is the command, and what the child answers.
-func (m *model) mend(st *Step) message {
+// fixup is the command, and what the child answers.
+func (m *model) fixup(st *Step) message {
 	res := m.call(st)
 	if (&message{result: res}).errno() == 0 {
 		m.store(st, res)
 	}
-	return message{kind: msgMended, step: m.at, result: res}
+	return message{kind: msgFixed, step: m.at, result: res}
 }
 
 // maker makes random programs.
@@ -149,9 +149,9 @@ func (r *maker) errno() unix.Errno {
 }
 
 // step is a random step, of which at most left others follow.
-func (r *maker) step(left int, mend bool) Step {
+func (r *maker) step(left int, fixup bool) Step {
 	st := r.call()
-	if !mend && r.IntN(10) == 0 {
+	if !fixup && r.IntN(10) == 0 {
 		st = Step{Call: CallBarrier, Args: []Arg{r.arg()}}
 	}
 	if r.IntN(3) == 0 {
@@ -213,16 +213,16 @@ func duel(t *testing.T, seed uint64) {
 	}
 	n := 1 + r.IntN(30)
 	// The first step makes the umask known, and gives every slot a place in the
-	// image: the mends of the test name any of them.
+	// image: the fixups of the test name any of them.
 	steps := []Step{{Call: CallUmask, Args: []Arg{Int(0)}, Quiet: true}}
 	for _, s := range r.slots {
-		steps[0].Mends = append(steps[0].Mends, Mend{Steps: []Step{{Call: CallSet, Args: []Arg{Int(0)}, Result: s}}})
+		steps[0].Fixups = append(steps[0].Fixups, Fixup{Steps: []Step{{Call: CallSet, Args: []Arg{Int(0)}, Result: s}}})
 	}
 	for i := range n {
 		steps = append(steps, r.step(n-i, false))
 	}
 	m.steps, m.at = steps, 1
-	child := startProgram(t, &Program{Steps: steps, Socket: 3, Gate: -1}, m.trace)
+	child := startProgram(t, &Program{Steps: steps, Socket: 3, StartFIFO: -1}, m.trace)
 	r.play(t, seed, m, child)
 	if st := exit(t, child); st != 125 {
 		t.Errorf("seed %d: exit status %d, want 125", seed, st)
@@ -248,14 +248,14 @@ func (r *maker) play(t *testing.T, seed uint64, m *model, child *Machine) {
 		}
 		for r.IntN(3) == 0 {
 			st := r.step(0, true)
-			b, err := mendMessage(&st)
+			b, err := fixupMessage(&st)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := child.send(b); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			if !r.same(t, seed, child, m.mend(&st), true) {
+			if !r.same(t, seed, child, m.fixup(&st), true) {
 				return
 			}
 		}

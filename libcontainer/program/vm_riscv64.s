@@ -8,7 +8,7 @@
 //	S2  the step
 //	S3  its flags
 //	S4  the result
-//	S5  0, or the waiting step while a mend's step is run
+//	S5  0, or the waiting step while a fixup's step is run
 //
 // The kernel clobbers A0 only. T6 is the assembler's own.
 
@@ -98,7 +98,7 @@ pseudo:
 	NEG  S4, S4
 
 done:
-	BNEZ S5, mended
+	BNEZ S5, fixed
 	MOV  H_FLAGS(S1), T0
 	AND  $1, T0, T0
 	BEQZ T0, judge
@@ -157,7 +157,7 @@ skip:
 	ADD   T3, S2, S2
 	JMP   next
 
-	// A barrier has no meaning inside a mend: the child waits there anyway.
+	// A barrier has no meaning inside a fixup: the child waits there anyway.
 barrier:
 	BNEZ S5, die
 	MOV  $3, T0
@@ -195,7 +195,7 @@ report:
 	MOV INBOX(S1), T0
 	MOV INBOX+8(S1), T2
 	MOV $2, T3
-	BEQ T0, T3, mend
+	BEQ T0, T3, fixup
 	MOV $1, T3
 	BNE T0, T3, die
 	BNE A0, T1, die
@@ -217,14 +217,14 @@ resume:
 	MOV T2, S2
 	JMP step
 
-mend:
+fixup:
 	MOV $104, T0
 	BLT A0, T0, die
 	MOV S2, S5
 	ADD $(INBOX+24), S1, S2
 	JMP run
 
-mended:
+fixed:
 	MOV  $-4095, T0
 	BGEU S4, T0, tell
 	MOV  56(S2), T0

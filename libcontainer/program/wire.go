@@ -13,13 +13,13 @@ const (
 	msgTrace   msgKind = 1 // a step was run
 	msgTrap    msgKind = 2 // a step failed, the child waits
 	msgBarrier msgKind = 3 // the child reached a barrier and waits
-	msgMended  msgKind = 4 // a mend's step was run, the child waits again
+	msgFixed   msgKind = 4 // a fixup's step was run, the child waits again
 	msgFD      msgKind = 5 // one byte, carrying descriptors (FDMessage)
 )
 
 const (
 	cmdResume = 1
-	cmdMend   = 2
+	cmdFixup  = 2
 	cmdLen    = 24
 )
 
@@ -59,7 +59,7 @@ func parse(b []byte, n int) (message, error) {
 		value:  le.Uint64(b[24:]),
 		nanos:  int64(le.Uint64(b[32:]))*1e9 + int64(le.Uint64(b[40:])),
 	}
-	if m.kind < msgTrace || m.kind > msgMended {
+	if m.kind < msgTrace || m.kind > msgFixed {
 		return message{}, badMessage("its kind is unknown")
 	}
 	return m, nil
@@ -132,10 +132,10 @@ func (m *Machine) resume(step int, result int64) error {
 	return m.send(b[:])
 }
 
-// mendStep sends a single step with all that it points to, and waits for what
+// fixupStep sends a single step with all that it points to, and waits for what
 // it answered.
-func (m *Machine) mendStep(st *Step) (int64, error) {
-	b, err := mendMessage(st)
+func (m *Machine) fixupStep(st *Step) (int64, error) {
+	b, err := fixupMessage(st)
 	if err != nil {
 		return 0, err
 	}
@@ -147,40 +147,40 @@ func (m *Machine) mendStep(st *Step) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !ok || msg.kind != msgMended || msg.pid != m.Pid {
+	if !ok || msg.kind != msgFixed || msg.pid != m.Pid {
 		return 0, fault.New("the container's init died while it was being helped")
 	}
 	return msg.result, nil
 }
 
-// scratchOff is where in the inbox a mend may have a buffer that outlives one
+// scratchOff is where in the inbox a fixup may have a buffer that outlives one
 // message; messages are kept shorter.
 const scratchOff = 4096
 
-// Scratch is memory of the waiting child for mends: what one step of a mend
+// Scratch is memory of the waiting child for fixups: what one step of a fixup
 // leaves there the next one finds.
 var scratch = &Data{Size: inboxLen - scratchOff, Text: "buffer", addr: dataBase + inboxOff + scratchOff, pinned: true}
 
-// mendMessage lays out a command, the step, and behind it the step's data, with
+// fixupMessage lays out a command, the step, and behind it the step's data, with
 // the addresses they will have in the child's inbox.
-func mendMessage(st *Step) ([]byte, error) {
+func fixupMessage(st *Step) ([]byte, error) {
 	const head = cmdLen + stepSize
-	l := &layout{placed: make(map[*Data]bool), next: dataBase + inboxOff + head, mend: true}
+	l := &layout{placed: make(map[*Data]bool), next: dataBase + inboxOff + head, fixup: true}
 	if st.Result != nil && st.Result.addr == 0 {
-		return nil, fault.New("a mend uses a slot that its program has not")
+		return nil, fault.New("a fixup uses a slot that its program has not")
 	}
 	for _, a := range st.Args {
 		if a.slot != nil && a.slot.addr == 0 {
-			return nil, fault.New("a mend uses a slot that its program has not")
+			return nil, fault.New("a fixup uses a slot that its program has not")
 		}
 		l.place(a.data)
 	}
 	n := int(l.next - (dataBase + inboxOff))
 	if n > scratchOff {
-		return nil, &fault.Error{Msg: "a mend is too large", Errno: unix.ENAMETOOLONG}
+		return nil, &fault.Error{Msg: "a fixup is too large", Errno: unix.ENAMETOOLONG}
 	}
 	b := make([]byte, n)
-	le.PutUint64(b, cmdMend)
+	le.PutUint64(b, cmdFixup)
 	for _, d := range l.order {
 		writeData(b[d.addr-(dataBase+inboxOff):], d)
 	}
@@ -211,7 +211,7 @@ func (m *Machine) Write(d *Data, b []byte) error {
 		return fault.New("the container's init has no place for that")
 	}
 	st := Step{Call: CallRecvfrom, Why: "receive data", Args: []Arg{Int(m.prog.Socket), Ptr(d), Int(len(b)), Int(0), Int(0), Int(0)}}
-	cmd, err := mendMessage(&st)
+	cmd, err := fixupMessage(&st)
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (m *Machine) Write(d *Data, b []byte) error {
 	if err == nil && !ok {
 		return m.died()
 	}
-	if err == nil && (msg.kind != msgMended || msg.result != int64(len(b))) {
+	if err == nil && (msg.kind != msgFixed || msg.result != int64(len(b))) {
 		err = fault.New("the container's init did not take what it was sent")
 	}
 	return err

@@ -16,23 +16,23 @@ func TestParse(t *testing.T) {
 		msg []byte
 		ok  bool
 	}{
-		"trace":             {good(1, stepsAddr), true},
-		"trap":              {good(2, stepsAddr+stepSize), true},
-		"mended":            {good(4, stepsAddr+2*stepSize), true},
-		"empty":             {nil, false},
-		"one byte":          {[]byte{1}, false},
-		"too short":         {good(1, stepsAddr)[:msgLen-1], false},
-		"too long":          {append(good(1, stepsAddr), 0), false},
-		"kind 0":            {good(0, stepsAddr), false},
-		"kind 5":            {good(5, stepsAddr), false},
-		"kind huge":         {good(math.MaxUint64, stepsAddr), false},
-		"kind 1 + 2^32":     {good(1<<32|1, stepsAddr), false},
-		"below the first":   {good(1, stepsAddr-stepSize), false},
-		"step at the end":   {good(1, stepsAddr+n*stepSize), false},
-		"misaligned":        {good(1, stepsAddr+8), false},
-		"address 0":         {good(1, 0), false},
-		"address huge":      {good(1, math.MaxUint64), false},
-		"address in a mend": {good(2, dataBase+inboxOff+cmdLen), false},
+		"trace":              {good(1, stepsAddr), true},
+		"trap":               {good(2, stepsAddr+stepSize), true},
+		"fixed":              {good(4, stepsAddr+2*stepSize), true},
+		"empty":              {nil, false},
+		"one byte":           {[]byte{1}, false},
+		"too short":          {good(1, stepsAddr)[:msgLen-1], false},
+		"too long":           {append(good(1, stepsAddr), 0), false},
+		"kind 0":             {good(0, stepsAddr), false},
+		"kind 5":             {good(5, stepsAddr), false},
+		"kind huge":          {good(math.MaxUint64, stepsAddr), false},
+		"kind 1 + 2^32":      {good(1<<32|1, stepsAddr), false},
+		"below the first":    {good(1, stepsAddr-stepSize), false},
+		"step at the end":    {good(1, stepsAddr+n*stepSize), false},
+		"misaligned":         {good(1, stepsAddr+8), false},
+		"address 0":          {good(1, 0), false},
+		"address huge":       {good(1, math.MaxUint64), false},
+		"address in a fixup": {good(2, dataBase+inboxOff+cmdLen), false},
 	} {
 		m, err := parse(c.msg, n)
 		if (err == nil) != c.ok {
@@ -77,7 +77,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if m.step < 0 || m.step >= n || m.kind < msgTrace || m.kind > msgMended {
+		if m.step < 0 || m.step >= n || m.kind < msgTrace || m.kind > msgFixed {
 			t.Errorf("let pass: %+v of %d", m, n)
 		}
 		if want := words(uint64(m.kind), stepsAddr+uint64(m.step)*stepSize, uint64(m.result), m.value); string(want) != string(b[:32]) {

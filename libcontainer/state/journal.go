@@ -61,16 +61,16 @@ func (d *Dir) Journal() (*Journal, error) {
 		return nil, fault.Wrap("cannot open the journal in "+d.path, err)
 	}
 	j := &Journal{d: d, fd: fd}
-	if err := j.mend(); err != nil {
+	if err := j.repair(); err != nil {
 		j.Close()
 		return nil, err
 	}
 	return j, nil
 }
 
-// mend cuts off a last line that a killed writer left torn. What it announced was
+// repair cuts off a last line that a killed writer left torn. What it announced was
 // never done: Note returns only after the line is whole.
-func (j *Journal) mend() error {
+func (j *Journal) repair() error {
 	var st unix.Stat_t
 	err := unix.Fstat(j.fd, &st)
 	if err == nil && st.Size > 0 {
@@ -82,7 +82,7 @@ func (j *Journal) mend() error {
 		}
 	}
 	if err != nil {
-		return fault.Wrap("cannot mend the journal in "+j.d.path, err)
+		return fault.Wrap("cannot repair the journal in "+j.d.path, err)
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (j *Journal) Note(entries ...Entry) error {
 	}
 	if err := writeAll(j.fd, encodeEntries(entries)); err != nil {
 		err = fault.Wrap("cannot write the journal in "+j.d.path, err)
-		if merr := j.mend(); merr != nil { // a full filesystem takes half a line
+		if merr := j.repair(); merr != nil { // a full filesystem takes half a line
 			return merr
 		}
 		return err
@@ -115,7 +115,7 @@ func (j *Journal) Entries() ([]Entry, error) {
 	for line := 1; len(data) > 0; line++ {
 		end := bytes.IndexByte(data, '\n')
 		if end < 0 {
-			break // torn: see mend
+			break // torn: see repair
 		}
 		e, err := decodeEntry(data[:end])
 		data = data[end+1:]

@@ -220,7 +220,7 @@ func TestStatusOfCreateJustFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	old := sleep(t, sleeper) // the relay, say
+	old := sleep(t, sleeper) // the intermediate, say
 	old.ID, old.Creating = "one", true
 	last := sleep(t, sleeper)
 	last.ID = "one"

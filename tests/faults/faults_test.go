@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { harness.Main(m) }
 
 // bundles are the containers whose set-up is broken: the default one; one with
-// all namespaces, whose init is cloned by a relay; one that has of everything
+// all namespaces, whose init is cloned by a intermediate; one that has of everything
 // else.
 var bundles = []struct {
 	name   string
@@ -227,7 +227,7 @@ func TestFaultMatrix(t *testing.T) {
 	}
 }
 
-// startFails is for the steps behind the gate: start reports them, and the
+// startFails is for the steps behind the start FIFO: start reports them, and the
 // container has stopped.
 func (m *matrix) startFails(what string) harness.Result {
 	m.t.Helper()
@@ -336,8 +336,8 @@ func TestExplainIsWhatRuns(t *testing.T) {
 					continue
 				}
 				seen++
-				// A step that was mended is made again; behind a clone two processes
-				// report, the relay its last steps.
+				// A step that was fixed is made again; behind a clone two processes
+				// report, the intermediate its last steps.
 				if r.Step < last-4 || r.Step > len(p.Steps) {
 					t.Fatalf("step %d follows step %d", r.Step, last)
 				}

@@ -312,11 +312,11 @@ func TestRlimits(t *testing.T) {
 // TestSmallCgroups gives the container less memory and fewer processes than its
 // set-up may need: it works, or it fails in one line and leaves nothing.
 func TestSmallCgroups(t *testing.T) {
-	relay := func(s *specs.Spec) {
+	intermediate := func(s *specs.Spec) {
 		harness.UserNamespace(s)
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
 	}
-	for _, namespaces := range []change{func(*specs.Spec) {}, relay} {
+	for _, namespaces := range []change{func(*specs.Spec) {}, intermediate} {
 		h := attack(t)
 		for _, kb := range []int64{0, 4, 16, 64, 128, 192} {
 			limit := kb << 10

@@ -21,7 +21,7 @@ func compiled(t *testing.T, f *host.Facts, change ...change) *program.Program {
 	for _, c := range change {
 		c(s)
 	}
-	p, err := compile.Create(s, f, &compile.Request{ID: "mutant", Bundle: "/b", Rootfs: "/b/rootfs", Gate: true, CgroupEntry: []string{"/sys/fs/cgroup/memory/x/tasks"}})
+	p, err := compile.Create(s, f, &compile.Request{ID: "mutant", Bundle: "/b", Rootfs: "/b/rootfs", StartFIFO: true, CgroupEntry: []string{"/sys/fs/cgroup/memory/x/tasks"}})
 	if err != nil {
 		t.Fatal(err)
 	}

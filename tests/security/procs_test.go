@@ -72,7 +72,7 @@ func TestCVE_2019_5736_entry(t *testing.T) {
 		"link":           {args: []string{"/entry"}, with: symlinkTo("/proc/self/exe")},
 		"task":           {args: []string{"/entry"}, with: symlinkTo("/proc/self/task/1/exe")},
 		"descriptor":     {args: []string{"/proc/self/fd/3"}},
-		"gate":           {args: []string{"/proc/self/fd/4/../x"}},
+		"start FIFO":     {args: []string{"/proc/self/fd/4/../x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bundle := harness.Bundle(t, harness.Args(c.args...), process(func(p *specs.Process) { p.Env = []string{"PATH=/"} }))
@@ -195,10 +195,10 @@ func TestCreatedShowsNothing(t *testing.T) {
 	}
 }
 
-// TestGateHeldByNeighbour is about the start FIFO: who could open it through
+// TestStartFIFOHeldByNeighbour is about the start FIFO: who could open it through
 // /proc would keep `start` waiting for ever, or tell it tales. A container in the
 // same pid namespace, as root, tries while another is created and started.
-func TestGateHeldByNeighbour(t *testing.T) {
+func TestStartFIFOHeldByNeighbour(t *testing.T) {
 	h := attack(t)
 	_, infra := running(t, h, harness.Bundle(t, harness.Args("/bin/sleep", "1000")))
 	ns := harness.Namespace(specs.PIDNamespace, "/proc/"+strconv.Itoa(infra)+"/ns/pid")
@@ -244,9 +244,9 @@ func TestGateHeldByNeighbour(t *testing.T) {
 	}
 }
 
-// TestGateOfOwnNamespace is the same with a neighbour that joins the pid namespace
+// TestStartFIFOOfOwnNamespace is the same with a neighbour that joins the pid namespace
 // of a created container, as members of a pod do.
-func TestGateOfOwnNamespace(t *testing.T) {
+func TestStartFIFOOfOwnNamespace(t *testing.T) {
 	h := attack(t)
 	id, pid := created(t, h, harness.Bundle(t, harness.Args("/bin/true")))
 	evil := `for n in 3 4 5; do [ -p /proc/1/fd/$n ] && exec 9<>/proc/1/fd/$n && echo caught && sleep 1000; done 2> /tmp/e; echo none`

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayed is a program whose first process clones the one that stays.
-func relayed(flags uint64) *Program {
+// withIntermediate is a program whose first process clones the one that stays.
+func withIntermediate(flags uint64) *Program {
 	b := &Builder{}
 	pid := b.Do(CallClone, "clone", Uint(flags|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0)).FD("pid")
 	stay := b.Label()
@@ -18,12 +18,12 @@ func relayed(flags uint64) *Program {
 	b.Here(stay)
 	b.Barrier(BarrierBorn, "say hello")
 	b.Do(CallExitGroup, "end the second", Int(33))
-	return &Program{Steps: b.Steps(), Socket: 3, Gate: -1, Relay: true}
+	return &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1, Intermediate: true}
 }
 
-func TestRelay(t *testing.T) {
+func TestIntermediate(t *testing.T) {
 	native(t, "qemu-user refuses CLONE_PARENT")
-	m := startProgram(t, relayed(unix.CLONE_PARENT), false)
+	m := startProgram(t, withIntermediate(unix.CLONE_PARENT), false)
 	first := m.Pid
 	if err := m.Run(handler{}, BarrierBorn); err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestRelay(t *testing.T) {
 		t.Fatal("the first process was adopted")
 	}
 	if err := unix.Kill(first, 0); err != unix.ESRCH {
-		t.Errorf("the relay was not reaped: %v", err)
+		t.Errorf("the intermediate was not reaped: %v", err)
 	}
 	if err := unix.PidfdSendSignal(m.PidFD, 0, nil, 0); err != nil {
 		t.Errorf("the pidfd is not the child's: %v", err)
@@ -48,9 +48,9 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// A newborn that is not the runtime's child is not the relay's work.
-func TestRelayOfForeign(t *testing.T) {
-	m := startProgram(t, relayed(0), false)
+// A newborn that is not the runtime's child is not the intermediate's work.
+func TestIntermediateOfForeign(t *testing.T) {
+	m := startProgram(t, withIntermediate(0), false)
 	err := m.Run(handler{}, BarrierBorn)
 	if err == nil || !strings.Contains(err.Error(), "not a child of the runtime") {
 		t.Errorf("got %v", err)
