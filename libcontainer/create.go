@@ -137,7 +137,7 @@ func (c *creation) buildParts() error {
 	if err := c.watch.err(); err != nil {
 		return err
 	}
-	if c.plan.Program.StartFIFO >= 0 {
+	if c.plan.Program.Descriptor(program.FDStartFIFO) >= 0 {
 		if err := c.makeStartFIFO(); err != nil {
 			return err
 		}
@@ -237,13 +237,14 @@ func (c *creation) spawn() error {
 		return err
 	}
 	defer unix.Close(image)
-	files := []int{0, 1, 2}
-	for fd := 3; fd < 3+p.Preserved; fd++ {
-		files = append(files, fd)
-	}
-	files = append(files, -1) // the socket, see Program.Start
-	if c.startFIFO >= 0 {
-		files = append(files, c.startFIFO)
+	fds := make([]int, len(p.Descriptors))
+	for i, d := range p.Descriptors {
+		switch fds[i] = -1; d.Kind {
+		case program.FDStdio, program.FDPreserved:
+			fds[i] = d.Number // the caller's own
+		case program.FDStartFIFO:
+			fds[i] = c.startFIFO
+		}
 	}
 	cgroup := -1
 	if m := c.plan.Cgroups; m != nil && m.EntryDir() != "" {
@@ -252,7 +253,7 @@ func (c *creation) spawn() error {
 		}
 		defer unix.Close(cgroup)
 	}
-	if c.machine, err = p.Start(image, files, cgroup); err != nil {
+	if c.machine, err = p.Start(image, fds, cgroup); err != nil {
 		return err
 	}
 	c.machine.Trace = c.rt.traceOrKill(p.Program)
@@ -291,7 +292,7 @@ func (c *creation) noteChild() error {
 }
 
 // Barrier does the runtime's part while the child waits (program.Handler).
-func (c *creation) Barrier(m *program.Machine, b program.Barrier) error {
+func (c *creation) Barrier(m *program.Machine, b program.Barrier, _ uint64) error {
 	s := c.plan.Bundle.Spec
 	switch b {
 	case program.BarrierIDMap:

@@ -129,11 +129,10 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 		return nil, err
 	}
 	p := &program.Program{
+		Kind:         program.KindCreate,
 		Steps:        c.Steps(),
 		CloneFlags:   c.ns.born,
-		Socket:       c.socket,
-		StartFIFO:    c.startFIFO,
-		Preserved:    r.PreserveFDs,
+		Descriptors:  c.descriptors(),
 		Intermediate: c.ns.intermediate,
 	}
 	return &Result{Program: p, Warnings: c.warn, Home: c.home}, nil
@@ -151,6 +150,16 @@ func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {
 		c.startFIFO = c.socket + 1
 	}
 	return c
+}
+
+// descriptors are those that the child is born with.
+func (c *compiler) descriptors() []program.Descriptor {
+	list := append(program.Stdio(c.req.PreserveFDs),
+		program.Descriptor{Name: "socket", Number: c.socket, Kind: program.FDSocket, Keep: program.KeepUntilExec})
+	if c.startFIFO >= 0 {
+		list = append(list, program.Descriptor{Name: "start-fifo", Number: c.startFIFO, Kind: program.FDStartFIFO, Keep: program.KeepUntilExec})
+	}
+	return list
 }
 
 // maxItems bounds the lists of which each element is several steps. The bound of

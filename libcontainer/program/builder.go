@@ -103,6 +103,13 @@ func (b *Builder) Barrier(n Barrier, why string) StepRef {
 	return b.Do(CallBarrier, why, Int(int(n)))
 }
 
+// BarrierValue adds a barrier that tells Berth a value: the number of a descriptor
+// that Berth fetches with pidfd_getfd(2), where a message that carries it may be
+// refused by the child's own system call filter.
+func (b *Builder) BarrierValue(n Barrier, value Arg, why string) StepRef {
+	return b.Do(CallBarrier, why, Int(int(n)), value)
+}
+
 // Expect adds a check: (value & mask) must equal want, else the step fails with
 // the errno, which may be harmless like any other.
 func (b *Builder) Expect(value Arg, mask, want uint64, no unix.Errno, why string) StepRef {

@@ -116,7 +116,7 @@ const (
 func (c Call) info() callInfo {
 	switch c {
 	case CallBarrier:
-		return callInfo{"barrier", nrBarrier, []kind{kBarrier}, false}
+		return callInfo{"barrier", nrBarrier, []kind{kBarrier, kHex}, false}
 	case CallExpect:
 		return callInfo{"expect", nrExpect, []kind{kHex, kHex, kHex, kErrno, kInt}, false}
 	case CallSet:

@@ -130,7 +130,7 @@ func (p *Program) Image(trace bool, pageSize int) ([]byte, error) {
 	writeELF(img, len(code), size, pageSize)
 	copy(img[elfHeader:], code)
 	data := img[pageSize:]
-	le.PutUint64(data[0:], uint64(p.Socket))
+	le.PutUint64(data[0:], uint64(p.Descriptor(FDSocket)))
 	le.PutUint64(data[8:], dataBase+stepsOff)
 	le.PutUint64(data[16:], dataBase+stepsOff+uint64(len(p.Steps))*stepSize)
 	if trace {

@@ -18,7 +18,7 @@ func waiting() *Program {
 	b := &Builder{}
 	b.Barrier(BarrierReady, "wait")
 	b.Do(CallExitGroup, "end", Int(0))
-	return &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1}
+	return &Program{Steps: b.Steps(), Descriptors: born(0)}
 }
 
 func image(t *testing.T, p *Program, page int) []byte {
@@ -76,7 +76,7 @@ func TestELF(t *testing.T) {
 }
 
 func TestImageTooLarge(t *testing.T) {
-	p := &Program{Steps: []Step{{Call: CallUmask, Args: []Arg{Ptr(Buffer(1<<24, "large"))}}}, Socket: 3}
+	p := &Program{Steps: []Step{{Call: CallUmask, Args: []Arg{Ptr(Buffer(1<<24, "large"))}}}, Descriptors: born(0)}
 	if _, err := p.Image(false, 4096); err == nil {
 		t.Error("an image of more than 16 MiB was made")
 	}
@@ -93,7 +93,7 @@ func TestLayout(t *testing.T) {
 	b.Do(CallChdir, "0", Path("odd"))
 	b.Do(CallRead, "1", Int(0), Ptr(outer), Int(16)).Into(&Slot{Name: "in", Home: home, Off: 0, Inherited: -1})
 	b.Do(CallRead, "2", Int(0), Ptr(inner), From(&Slot{Name: "seven", Inherited: 7}))
-	p := &Program{Steps: b.Steps(), Socket: 3}
+	p := &Program{Steps: b.Steps(), Descriptors: born(0)}
 	img := image(t, p, 4096)
 	at := func(addr uint64, n int) string { return string(img[4096+addr-dataBase:][:n]) }
 	if outer.addr%8 != 0 || inner.addr%8 != 0 || home.addr%8 != 0 {

@@ -18,7 +18,7 @@ func withIntermediate(flags uint64) *Program {
 	b.Here(stay)
 	b.Barrier(BarrierBorn, "say hello")
 	b.Do(CallExitGroup, "end the second", Int(33))
-	return &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1, Intermediate: true}
+	return &Program{Steps: b.Steps(), Descriptors: born(0), Intermediate: true}
 }
 
 func TestIntermediate(t *testing.T) {

@@ -108,7 +108,7 @@ func (m *Machine) readLink(dir *Slot, name string) (string, error) {
 // fetch asks the child for the first n bytes of scratch. It is nil where they do
 // not come as one message.
 func (m *Machine) fetch(n int) ([]byte, error) {
-	write := Step{Call: CallWrite, Args: []Arg{Int(m.prog.Socket), Ptr(scratch), Int(n)}}
+	write := Step{Call: CallWrite, Args: []Arg{Int(m.prog.Descriptor(FDSocket)), Ptr(scratch), Int(n)}}
 	b, err := fixupMessage(&write)
 	if err != nil {
 		return nil, err

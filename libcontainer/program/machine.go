@@ -12,8 +12,9 @@ import (
 // Handler is Berth's side of a running program.
 type Handler interface {
 	// Barrier is called when the child has reached a barrier; the child goes on
-	// when it returns nil, and ends when it returns an error.
-	Barrier(m *Machine, b Barrier) error
+	// when it returns nil, and ends when it returns an error. value is what the
+	// barrier tells (Builder.BarrierValue), 0 for most; it is the child's word.
+	Barrier(m *Machine, b Barrier, value uint64) error
 }
 
 // Traced is one step that was run, as a debug run reports it.
@@ -59,12 +60,13 @@ var emulator []string
 // where growing the table of descriptors waits for an RCU grace period.
 const imageFD = 40
 
-// Start starts a child on a sealed image of p. files[i] becomes descriptor i of
-// the child; -1 leaves it closed. The entry at p.Socket is filled in here.
+// Start starts a child on a sealed image of p. fds[i] is the host's descriptor for
+// p.Descriptors[i]; the socket's is made here, and of the caller's own files -1 leaves
+// one closed.
 //
 // cgroup is the directory of a v2 cgroup to be born into (CLONE_INTO_CGROUP), or
 // -1: a pid written to cgroup.procs waits for an RCU grace period, this does not.
-func (p *Program) Start(image int, files []int, cgroup int) (*Machine, error) {
+func (p *Program) Start(image int, fds []int, cgroup int) (*Machine, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fault.Error{Msg: "cannot make a socket to the container's init", Call: "socketpair", Err: err}
@@ -76,7 +78,7 @@ func (p *Program) Start(image int, files []int, cgroup int) (*Machine, error) {
 		m.Close()
 		return nil, &fault.Error{Msg: "cannot make a socket to the container's init", Call: "setsockopt(SO_PASSCRED)", Err: err}
 	}
-	if err := m.spawn(image, files, pair[1], cgroup); err != nil {
+	if err := m.spawn(image, fds, pair[1], cgroup); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -86,21 +88,20 @@ func (p *Program) Start(image int, files []int, cgroup int) (*Machine, error) {
 	return m, nil
 }
 
-func (m *Machine) spawn(image int, files []int, sock, cgroup int) error {
-	high, err := unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, max(imageFD, len(files)+1))
+func (m *Machine) spawn(image int, host []int, sock, cgroup int) error {
+	fds, err := m.prog.files(host, sock)
+	if err != nil {
+		return err
+	}
+	high, err := unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, max(imageFD, len(fds)+1))
 	if err == unix.EINVAL {
 		// RLIMIT_NOFILE is that low.
-		high, err = unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, len(files)+1)
+		high, err = unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, len(fds)+1)
 	}
 	if err != nil {
 		return &fault.Error{Msg: "cannot start the container's init", Call: "fcntl(F_DUPFD_CLOEXEC)", Err: err}
 	}
 	defer unix.Close(high)
-	fds := make([]uintptr, len(files))
-	for i, fd := range files {
-		fds[i] = uintptr(fd) // -1 is what ForkExec closes
-	}
-	fds[m.prog.Socket] = uintptr(sock)
 	name, argv, pidfd := "/proc/self/fd/"+strconv.Itoa(high), []string{"berth-init"}, &m.PidFD
 	if emulator != nil {
 		// The emulator opens the image after its own execve, and knows no CLONE_PIDFD.
@@ -191,7 +192,7 @@ func (m *Machine) Run(h Handler, until Barrier) error {
 			if b == until {
 				return nil
 			}
-			if err := h.Barrier(m, b); err != nil {
+			if err := h.Barrier(m, b, uint64(msg.result)); err != nil {
 				return err
 			}
 			if err := m.Release(); err != nil {
@@ -222,6 +223,8 @@ func (m *Machine) credible(msg *message) error {
 	}
 	if st := &m.prog.Steps[msg.step]; st.Call != CallBarrier || st.Args[0].n != msg.value {
 		return badMessage("no such barrier is at that step")
+	} else if len(st.Args) < 2 && msg.result != 0 || len(st.Args) == 2 && st.Args[1].slot == nil && uint64(msg.result) != st.Args[1].n {
+		return badMessage("it tells another value than the barrier has")
 	}
 	if b <= m.passed {
 		return badMessage("it has passed that barrier before")
@@ -268,7 +271,7 @@ func (m *Machine) traceLast() {
 	for i := range m.prog.Steps {
 		st := &m.prog.Steps[i]
 		if st.Quiet {
-			m.Trace(Traced{Step: i, Result: int64(m.prog.Socket)})
+			m.Trace(Traced{Step: i, Result: int64(m.prog.Descriptor(FDSocket))})
 			return
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,12 +44,23 @@ const patience = 20
 // from 4 on.
 func start(t testing.TB, b *Builder, trace bool, files ...int) *Machine {
 	t.Helper()
-	p := &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1}
+	p := &Program{Steps: b.Steps(), Descriptors: born(0)}
 	return startProgram(t, p, trace, files...)
+}
+
+// born is a table of descriptors: the standard files, the socket at 3, and n files
+// from 4 on.
+func born(n int) []Descriptor {
+	list := append(Stdio(0), Descriptor{"socket", 3, FDSocket, KeepUntilExec})
+	for i := range n {
+		list = append(list, Descriptor{"file-" + strconv.Itoa(4+i), 4 + i, FDHost, KeepUntilReady})
+	}
+	return list
 }
 
 func startProgram(t testing.TB, p *Program, trace bool, files ...int) *Machine {
 	t.Helper()
+	p.Descriptors = born(len(files))
 	img, err := p.Image(trace, os.Getpagesize())
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +92,7 @@ type handler struct {
 	barrier func(m *Machine, b Barrier) error
 }
 
-func (h handler) Barrier(m *Machine, b Barrier) error {
+func (h handler) Barrier(m *Machine, b Barrier, _ uint64) error {
 	if h.barrier == nil {
 		return nil
 	}
@@ -203,6 +215,37 @@ func TestBarriers(t *testing.T) {
 	}
 }
 
+// A barrier tells Berth what a slot holds, whatever that is.
+func TestBarrierValue(t *testing.T) {
+	b := &Builder{}
+	s := b.Slot("value")
+	b.Set(s, Uint(1<<63|5), "set it")
+	b.BarrierValue(BarrierIDMap, From(s), "tell it")
+	b.BarrierValue(BarrierTimens, Uint(^uint64(0)), "tell -1, which is no errno here")
+	b.Barrier(BarrierReady, "tell nothing")
+	b.Do(CallExitGroup, "end", Int(0))
+	m := start(t, b, false)
+	got := make(map[Barrier]uint64)
+	if err := m.Run(valueHandler(got), 0); err != nil {
+		t.Fatal(err)
+	}
+	want := map[Barrier]uint64{BarrierIDMap: 1<<63 | 5, BarrierTimens: ^uint64(0), BarrierReady: 0}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+	if st := exit(t, m); st != 0 {
+		t.Errorf("exit status %d", st)
+	}
+}
+
+// valueHandler notes what barriers tell.
+type valueHandler map[Barrier]uint64
+
+func (h valueHandler) Barrier(_ *Machine, b Barrier, value uint64) error {
+	h[b] = value
+	return nil
+}
+
 func TestBarrierRefused(t *testing.T) {
 	b := &Builder{}
 	b.Barrier(BarrierReady, "wait")
@@ -224,6 +267,7 @@ func TestIncredible(t *testing.T) {
 	b.Barrier(BarrierIDMap, "wait")
 	b.Barrier(BarrierReady, "wait")
 	p := &Program{Steps: b.Steps()}
+	told := &Program{Steps: []Step{{}, {Call: CallBarrier, Args: []Arg{Int(int(BarrierReady)), Int(7)}}}}
 	ok := message{kind: msgBarrier, step: 1, value: uint64(BarrierReady), pid: 5}
 	for name, c := range map[string]struct {
 		change func(*Machine, *message)
@@ -238,9 +282,12 @@ func TestIncredible(t *testing.T) {
 			m.prog = &Program{Steps: make([]Step, 2)}
 			m.prog.Steps[1].Call = CallRead
 		}, "no such barrier"},
-		"passed already":    {func(m *Machine, _ *message) { m.passed = BarrierReady }, "passed that barrier"},
-		"trap and no errno": {func(_ *Machine, m *message) { m.kind, m.result = msgTrap, 0 }, "without an errno"},
-		"descriptor":        {func(_ *Machine, m *message) { *m = message{kind: msgFD, pid: 5, step: 99} }, ""},
+		"a value of its own": {func(_ *Machine, m *message) { m.result = 1 }, "another value"},
+		"the wrong value":    {func(m *Machine, _ *message) { m.prog = told }, "another value"},
+		"the right value":    {func(m *Machine, msg *message) { m.prog, msg.result = told, 7 }, ""},
+		"passed already":     {func(m *Machine, _ *message) { m.passed = BarrierReady }, "passed that barrier"},
+		"trap and no errno":  {func(_ *Machine, m *message) { m.kind, m.result = msgTrap, 0 }, "without an errno"},
+		"descriptor":         {func(_ *Machine, m *message) { *m = message{kind: msgFD, pid: 5, step: 99} }, ""},
 	} {
 		m, msg := &Machine{prog: p, Pid: 5}, ok
 		c.change(m, &msg)
@@ -468,7 +515,7 @@ func TestBornIntoCgroup(t *testing.T) {
 	defer unix.Close(cg)
 	b := &Builder{}
 	b.Barrier(BarrierReady, "wait")
-	p := &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1}
+	p := &Program{Steps: b.Steps(), Descriptors: born(0)}
 	img, err := p.Image(false, os.Getpagesize())
 	if err != nil {
 		t.Fatal(err)
@@ -514,12 +561,19 @@ func TestStartFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(null)
-	p := &Program{Socket: 3}
+	p := &Program{Descriptors: born(0)}
 	m, err := p.Start(null, []int{0, 1, 2, -1}, -1)
 	if m != nil || err == nil || !errors.Is(err, unix.EACCES) {
 		t.Errorf("got %v, %v", m, err)
 	}
 	if _, err := p.Start(-1, []int{0, 1, 2, -1}, -1); !errors.Is(err, unix.EBADF) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := p.Start(null, []int{0, 1, 2}, -1); err == nil || !strings.Contains(err.Error(), "wants 4 descriptors") {
+		t.Errorf("got %v", err)
+	}
+	p.Descriptors = born(1)
+	if _, err := p.Start(null, []int{0, 1, 2, -1, -1}, -1); err == nil || !strings.Contains(err.Error(), "lacks its descriptor file-4") {
 		t.Errorf("got %v", err)
 	}
 }

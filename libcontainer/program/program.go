@@ -98,8 +98,8 @@ type Slot struct {
 	Home *Data
 	Off  int
 
-	// Inherited is the descriptor number that the child is born with, for slots
-	// that no step sets; -1 for all others.
+	// Inherited is the number of a descriptor that the child is born with, for slots
+	// that no step sets (Descriptor.Slot); -1 for all others.
 	Inherited int
 
 	addr uint64
@@ -286,19 +286,45 @@ func (m *Fixup) matches(no unix.Errno) bool {
 	return false
 }
 
+// Kind says what a program is for, and with that what Verify asks of it.
+type Kind uint8
+
+const (
+	// KindCreate sets a container up: it has a mount namespace of its own, or joins
+	// one by a namespace's descriptor, and leaves the host's root for the container's;
+	// without a mount namespace chroot is all there is.
+	KindCreate Kind = iota
+	// KindEnter brings a process into a container that is there: it joins the mount
+	// namespace by descriptor, or without one changes its root to the container's by
+	// the descriptor of an inherited directory. It changes no mount: the one that it
+	// may make is a procfs that it attaches nowhere.
+	KindEnter
+	// KindHook executes a program of the host or the container's, in the runtime's
+	// namespaces or in some that it joins. It changes no mount and makes no
+	// namespace, and where it joins none it need not show that it is inside.
+	KindHook
+)
+
+var kindNames = [...]string{"create", "enter", "hook"}
+
+// String is the kind's name.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
 // Program is a verified or not yet verified list of steps and what the child
 // must be born with.
 type Program struct {
+	Kind  Kind
 	Steps []Step
 	// CloneFlags are the namespaces that the child is born into (CLONE_NEW*).
 	CloneFlags uintptr
-	// Socket is the descriptor number of the child's end of the socket to Berth.
-	Socket int
-	// StartFIFO is the descriptor number of the start FIFO, or -1 where the program
-	// runs through without waiting for `start`.
-	StartFIFO int
-	// Preserved is the number of descriptors from 3 on that the process keeps.
-	Preserved int
+	// Descriptors are those that the child is born with; all others are closed.
+	// There is one socket, and a start FIFO where the program waits for `start`.
+	Descriptors []Descriptor
 	// Intermediate says that the first process clones the one that stays.
 	Intermediate bool
 }

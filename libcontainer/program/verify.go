@@ -44,6 +44,7 @@ const MaxSteps = 1 << 15
 // Rules 2, 5, 9 and 10 are about every way that the program may take: see flow.
 func (p *Program) Verify() error {
 	v := &verifier{p: p}
+	v.descriptors()
 	v.form()
 	if len(v.errs) == 0 {
 		v.flow()
@@ -59,6 +60,7 @@ type verifier struct {
 	p    *Program
 	errs fault.List
 
+	keeps                      keeps
 	pivoted, falling, filtered bool
 	// ttys are the slots that hold a terminal's other end.
 	ttys map[*Slot]bool
@@ -111,7 +113,7 @@ func least(c Call) int {
 	switch c {
 	case CallPrctl, CallKeyctl:
 		return 2
-	case CallClone:
+	case CallClone, CallBarrier:
 		return 1
 	}
 	return len(c.info().args)
@@ -307,8 +309,29 @@ func (v *verifier) cloexec(i int, st *Step) {
 	}
 }
 
+// entering is what a program may not do that creates no container.
+func (v *verifier) entering(i int, st *Step) {
+	bad := false
+	switch st.Call {
+	case CallMount, CallMoveMount, CallMountSetattr, CallUmount2, CallPivotRoot, CallUnshare, CallMkdirat, CallMknodat, CallSymlinkat, CallUnlinkat:
+		bad = true
+	case CallOpenTree:
+		bad = st.Args[2].slot != nil || st.Args[2].n&unix.OPEN_TREE_CLONE != 0
+	case CallFsopen:
+		bad = v.p.Kind == KindHook || !st.isPath(0, "proc")
+	case CallChroot:
+		bad = v.p.Kind == KindHook
+	}
+	if bad {
+		v.violation(i, st, "only a program that creates a container may change mounts, namespaces and directories")
+	}
+}
+
 // rights is rules 6 and 7.
 func (v *verifier) rights(i int, st *Step) {
+	if v.p.Kind != KindCreate {
+		v.entering(i, st)
+	}
 	if st.Call == CallPrctl && (st.Args[0].slot != nil || st.Args[0].n == unix.PR_SET_DUMPABLE && (st.Args[1].slot != nil || st.Args[1].n != 0)) {
 		v.violation(i, st, "the process may not be made visible to others")
 	}

@@ -8,6 +8,8 @@ type facts uint32
 const (
 	// factClosed: no descriptor is open but the process's own.
 	factClosed facts = 1 << iota
+	// factMarked: what the interpreter keeps is close-on-exec.
+	factMarked
 	// factSpread: it is said how mounts spread.
 	factSpread
 	// factQuiet: they do not spread to the host.
@@ -211,8 +213,7 @@ func (f *flow) learn(st *Step, k *known, ok bool) {
 	}
 	switch st.Call {
 	case CallCloseRange:
-		last := uint64(max(f.v.p.Socket, f.v.p.StartFIFO) + 1)
-		set(st.Args[0].n <= last && st.Args[1].n == 1<<32-1 && st.Args[2].n == 0, factClosed)
+		f.v.keeps.learnClose(st, set)
 	case CallMount:
 		f.learnMount(st, k, set)
 	case CallFchdir:
@@ -292,6 +293,10 @@ func (f *flow) needs(i int, st *Step, k *known) {
 		need(factQuiet|factPivot, "the old root may not be unmounted where that spreads to the host")
 	case CallExecve:
 		need(factClosed, "descriptors must be closed before execve")
+		need(factMarked, "the interpreter's descriptors must be close-on-exec")
+		if f.v.p.Kind == KindHook {
+			break
+		}
 		need(factRoot, "the process must have a root of its own, and the old one must be gone")
 		need(factInside, "the process must have seen that its working directory is inside")
 		if f.v.p.Has(BarrierReady) {

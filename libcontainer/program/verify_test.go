@@ -21,6 +21,7 @@ type good struct {
 // name of each step that mutants change, by its words.
 const (
 	sClose     = "close inherited descriptors"
+	sMark      = "keep the interpreter's descriptors from the process"
 	sSpread    = "keep mounts from spreading"
 	sRoot      = "open the root"
 	sMount     = "make a mount"
@@ -45,11 +46,17 @@ const (
 	sExec      = "execute"
 )
 
+// withFIFO is the table of a child that waits for start.
+func withFIFO() []Descriptor {
+	return append(born(0), Descriptor{"start-fifo", 4, FDStartFIFO, KeepUntilExec})
+}
+
 func goodProgram() *Program {
 	g := &good{stat: Buffer(256, "statx")}
 	b := &g.b
 	b.Phase = PhaseHost
 	b.Do(CallCloseRange, sClose, Int(5), Uint(1<<32-1), Int(0))
+	b.Do(CallCloseRange, sMark, Int(3), Int(4), Int(unix.CLOSE_RANGE_CLOEXEC))
 	b.Phase = PhaseRoot
 	b.Do(CallMount, sSpread, Int(0), Path("/"), Int(0), Uint(unix.MS_SLAVE|unix.MS_REC), Int(0))
 	g.root = b.Do(CallOpenTree, sRoot, AtCwd, Path("."), Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("root")
@@ -82,7 +89,7 @@ func goodProgram() *Program {
 	b.Do(CallDup3, sStartFIFO, Int(4), Int(3), Int(unix.O_CLOEXEC)).Quiet()
 	b.Do(CallRead, sWait, Int(3), Ptr(buf), Int(1))
 	b.Do(CallExecve, sExec, Path("/bin/true"), Int(0), Int(0))
-	return &Program{Steps: b.Steps(), Socket: 3, StartFIFO: 4}
+	return &Program{Steps: b.Steps(), Descriptors: withFIFO()}
 }
 
 // stepOf returns the first step of those words.
@@ -275,7 +282,7 @@ func TestVerifyChanges(t *testing.T) {
 }
 
 func TestVerifyDescriptors(t *testing.T) {
-	const exec, closed = "close-on-exec", "must be closed before the container is ready"
+	const exec, closed, marked = "close-on-exec", "must be closed before the container is ready", "interpreter's descriptors"
 	check(t, []mutant{
 		{"open_tree", exec, arg(sMount, 2, Uint(unix.OPEN_TREE_CLONE))},
 		{"openat2", exec, arg(sTarget, 2, how(unix.O_PATH, unix.RESOLVE_IN_ROOT))},
@@ -294,6 +301,10 @@ func TestVerifyDescriptors(t *testing.T) {
 		{"only marked", closed, arg(sCloseIt, 2, Int(unix.CLOSE_RANGE_CLOEXEC))},
 		{"opened afterwards", closed, move(sCwd, sCloseIt)},
 		{"closing may fail", closed, skip(sCloseIt, 0)},
+		{"the interpreter's are not marked", marked, drop(sMark)},
+		{"only some are marked", marked, arg(sMark, 1, Int(3))},
+		{"the process's own are marked", marked, arg(sMark, 0, Int(2))},
+		{"marking may fail", marked, skip(sMark, 0)},
 	})
 	p := goodProgram()
 	i := stepOf(t, p, sCloseIt)
@@ -402,7 +413,7 @@ func TestVerifyScales(t *testing.T) {
 	}
 	b.Here(end)
 	b.Do(CallExitGroup, "end", Int(0))
-	p := &Program{Steps: b.Steps(), StartFIFO: -1}
+	p := &Program{Steps: b.Steps(), Descriptors: born(0)}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start := time.Now()

@@ -168,7 +168,7 @@ barrier:
 	JNZ   die
 	MOVQ  $3, M_KIND(R15)
 	MOVQ  DI, M_VALUE(R15)
-	XORL  R13, R13
+	MOVQ  SI, R13
 
 report:
 	MOVQ BX, M_STEP(R15)

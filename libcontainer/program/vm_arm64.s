@@ -158,7 +158,7 @@ barrier:
 	MOVD $3, R9
 	MOVD R9, M_KIND(R19)
 	MOVD R0, M_VALUE(R19)
-	MOVD ZR, R22
+	MOVD R1, R22
 
 report:
 	MOVD R20, M_STEP(R19)

@@ -15,7 +15,7 @@ import (
 func ending() *Program {
 	b := &Builder{}
 	b.Do(CallExitGroup, "end", Int(0))
-	return &Program{Steps: b.Steps(), Socket: 3, StartFIFO: -1}
+	return &Program{Steps: b.Steps(), Descriptors: born(0)}
 }
 
 // BenchmarkStart starts and reaps a sealed image and a static C program, in
@@ -83,7 +83,7 @@ func BenchmarkSeal(b *testing.B) {
 	for range 200 {
 		bd.Do(CallMkdirat, "make", AtCwd, Path("/some/path/of/usual/length"), Int(0o755)).FD("fd")
 	}
-	p := &Program{Steps: bd.Steps(), Socket: 3, StartFIFO: -1}
+	p := &Program{Steps: bd.Steps(), Descriptors: born(0)}
 	for b.Loop() {
 		img, err := p.Image(false, os.Getpagesize())
 		if err != nil {

@@ -134,7 +134,7 @@ func TestUnknownCall(t *testing.T) {
 		b := &Builder{}
 		b.Do(CallSet, "be changed", Int(0))
 		b.Do(CallExitGroup, "never", Int(0))
-		p := &Program{Steps: b.Steps(), Socket: 3}
+		p := &Program{Steps: b.Steps(), Descriptors: born(0)}
 		img, err := p.Image(false, os.Getpagesize())
 		if err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func (m *model) next() (msg message, ok bool) {
 	for m.at < len(m.steps) {
 		st := &m.steps[m.at]
 		if st.Call == CallBarrier && st.Fail == 0 {
-			return message{kind: msgBarrier, step: m.at, value: m.value(st.Args[0])}, true
+			return message{kind: msgBarrier, step: m.at, value: m.value(st.Args[0]), result: int64(m.value(st.Args[1]))}, true
 		}
 		res := m.call(st)
 		if m.trace && !st.Quiet {
@@ -152,7 +152,7 @@ func (r *maker) errno() unix.Errno {
 func (r *maker) step(left int, fixup bool) Step {
 	st := r.call()
 	if !fixup && r.IntN(10) == 0 {
-		st = Step{Call: CallBarrier, Args: []Arg{r.arg()}}
+		st = Step{Call: CallBarrier, Args: []Arg{r.arg(), r.arg()}}
 	}
 	if r.IntN(3) == 0 {
 		st.Result = r.slots[r.IntN(len(r.slots))]
@@ -222,7 +222,7 @@ func duel(t *testing.T, seed uint64) {
 		steps = append(steps, r.step(n-i, false))
 	}
 	m.steps, m.at = steps, 1
-	child := startProgram(t, &Program{Steps: steps, Socket: 3, StartFIFO: -1}, m.trace)
+	child := startProgram(t, &Program{Steps: steps, Descriptors: born(0)}, m.trace)
 	r.play(t, seed, m, child)
 	if st := exit(t, child); st != 125 {
 		t.Errorf("seed %d: exit status %d, want 125", seed, st)

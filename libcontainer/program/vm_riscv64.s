@@ -163,7 +163,7 @@ barrier:
 	MOV  $3, T0
 	MOV  T0, M_KIND(S1)
 	MOV  A0, M_VALUE(S1)
-	MOV  ZERO, S4
+	MOV  A1, S4
 
 report:
 	MOV S2, M_STEP(S1)

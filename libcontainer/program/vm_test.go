@@ -393,13 +393,13 @@ func TestFault(t *testing.T) {
 		return b
 	}
 	b := steps()
-	p := &Program{Steps: b.Steps(), Socket: 3}
+	p := &Program{Steps: b.Steps(), Descriptors: born(0)}
 	p.Break(0, int(unix.ENOMEM))
 	fails(t, startProgram(t, p, false), handler{}, 0, unix.ENOMEM)
 
 	b = steps()
 	b.steps[0].Harmless = []Harmless{{Errno: unix.ENOMEM}}
-	p = &Program{Steps: b.Steps(), Socket: 3}
+	p = &Program{Steps: b.Steps(), Descriptors: born(0)}
 	p.Break(0, int(unix.ENOMEM))
 	p.Break(2, 4095)
 	fails(t, startProgram(t, p, true), handler{}, 2, 4095)

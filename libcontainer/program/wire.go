@@ -12,7 +12,7 @@ type msgKind uint64
 const (
 	msgTrace   msgKind = 1 // a step was run
 	msgTrap    msgKind = 2 // a step failed, the child waits
-	msgBarrier msgKind = 3 // the child reached a barrier and waits
+	msgBarrier msgKind = 3 // the child reached a barrier and waits; the result is what it tells
 	msgFixed   msgKind = 4 // a fixup's step was run, the child waits again
 	msgFD      msgKind = 5 // one byte, carrying descriptors (FDMessage)
 )
@@ -210,7 +210,7 @@ func (m *Machine) Write(d *Data, b []byte) error {
 	if !d.pinned || len(b) == 0 || len(b) > d.len() {
 		return fault.New("the container's init has no place for that")
 	}
-	st := Step{Call: CallRecvfrom, Why: "receive data", Args: []Arg{Int(m.prog.Socket), Ptr(d), Int(len(b)), Int(0), Int(0), Int(0)}}
+	st := Step{Call: CallRecvfrom, Why: "receive data", Args: []Arg{Int(m.prog.Descriptor(FDSocket)), Ptr(d), Int(len(b)), Int(0), Int(0), Int(0)}}
 	cmd, err := fixupMessage(&st)
 	if err != nil {
 		return err
