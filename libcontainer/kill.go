@@ -34,5 +34,13 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	if err == state.ErrGone {
 		return errNotRunning
 	}
+	if err == nil && sig == unix.SIGKILL && paused(rec) {
+		// What is frozen does not die before it is thawed.
+		m, err := cgroups.FromPaths(rec.Cgroups)
+		if err != nil {
+			return err
+		}
+		return m.Thaw()
+	}
 	return err
 }

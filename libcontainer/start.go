@@ -28,6 +28,11 @@ func (r *Runtime) Start(id string) error {
 	}
 	switch status {
 	case state.Created:
+		if paused(rec) {
+			// It would take the word only when it is resumed, and until then the lock
+			// would be held.
+			return fault.New("cannot start a container in the " + statusPaused + " state")
+		}
 	case state.Stopped:
 		return fault.New("cannot start a container that has stopped")
 	case state.Creating:

@@ -34,11 +34,14 @@ func describe(d *state.Dir, rec *state.Record) (*State, error) {
 		s.Pid = p.PID()
 		p.Close()
 	}
-	if status == state.Running && paused(rec) {
-		s.Status = "paused"
+	if (status == state.Running || status == state.Created) && paused(rec) {
+		s.Status = statusPaused
 	}
 	return s, nil
 }
+
+// statusPaused is the status that the cgroup's freezer has, and not the process.
+const statusPaused = "paused"
 
 func paused(rec *state.Record) bool {
 	if len(rec.Cgroups) == 0 {

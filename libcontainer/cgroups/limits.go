@@ -211,8 +211,9 @@ func (l *limits) cpuset(r *specs.LinuxResources) error {
 	return nil
 }
 
-// pids takes 0 for a real limit, as runtime-spec 1.3 has it: the container's
-// process itself enters, and can't fork.
+// pids takes 0 for a limit, as runtime-spec 1.3 has it, and writes 1 for it, as
+// runc does since 1.4: systemd knows no TasksMax=0, and the two drivers shall not
+// differ. Either way the container's process can't fork. Absent leaves it alone.
 func (l *limits) pids(r *specs.LinuxResources) error {
 	if r.Pids == nil || r.Pids.Limit == nil {
 		return nil
@@ -222,7 +223,7 @@ func (l *limits) pids(r *specs.LinuxResources) error {
 	case v < -1:
 		return wrong("pids.limit", itoa(v)+" is neither a number of processes nor -1")
 	case v >= 0:
-		data = itoa(v)
+		data = itoa(max(v, 1))
 	}
 	l.add("pids", "max", data, "limit the number of processes", "pids.limit")
 	return nil

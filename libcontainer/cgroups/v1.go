@@ -61,14 +61,19 @@ func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (Manage
 		m.cgroups = append(m.cgroups, c)
 	}
 	var l limits
-	if r != nil {
-		// A device cgroup could not be changed from inside a user namespace, nor
-		// does it need to be: devices can't be made there.
-		if !f.UserNS {
-			if err := l.devices(r.Devices); err != nil {
-				return nil, err
-			}
+	// A device cgroup could not be changed from inside a user namespace, nor does
+	// it need to be: devices can't be made there. Elsewhere the default rules are
+	// in force also where the config has no resources at all.
+	if !f.UserNS {
+		var rules []specs.LinuxDeviceCgroup
+		if r != nil {
+			rules = r.Devices
 		}
+		if err := l.devices(rules); err != nil {
+			return nil, err
+		}
+	}
+	if r != nil {
 		if err := l.collect(r); err != nil {
 			return nil, err
 		}

@@ -76,6 +76,9 @@ func TestLimits(t *testing.T) {
 			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(32 << 20)), Swap: ptr(int64(64 << 20))}
 		}, map[string]string{"memory/memory.memsw.limit_in_bytes": "67108864"}})
 	}
+	if harness.Berth() { // runc before 1.4 takes 0 for no limit
+		list = append(list, limitCase{"pids of 0", "RES-35", func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(0))} }, map[string]string{"pids/pids.max": "1"}})
+	}
 	for _, l := range list {
 		t.Run(l.name, func(t *testing.T) {
 			c := newContainer(t, resources(l.set), harness.Args("/bin/sleep", "1000"))
