@@ -3,7 +3,6 @@ package libcontainer
 import (
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -48,12 +47,6 @@ func (r *Runtime) LoadBundle(o *CreateOptions) (*Bundle, error) {
 		return nil, err
 	}
 	for _, w := range spec.Warnings(b.Spec) {
-		if strings.HasPrefix(w.Path, "process.capabilities.ambient") {
-			// runc's own default config asks for ambient capabilities that are not
-			// inheritable: three warnings at every start would help nobody.
-			r.Log.Debug(w.Error())
-			continue
-		}
 		r.Log.Warn(w.Error())
 	}
 	if err := unsupported(b.Spec); err != nil {

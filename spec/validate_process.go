@@ -245,7 +245,8 @@ func capabilityWarnings(path string, p *specs.Process) []*fault.Error {
 			case set.name == "effective" && !slices.Contains(k.Permitted, name):
 				warn(set.name, i, name, " is not in the permitted set, so it cannot be effective")
 			case set.name == "ambient" && !(slices.Contains(k.Permitted, name) && slices.Contains(k.Inheritable, name)):
-				warn(set.name, i, name, " is not both permitted and inheritable, so it cannot be ambient")
+				// The words that engines know from runc, whose kernel says no only then.
+				warn(set.name, i, "", "can't raise ambient capability "+name+": it is not both permitted and inheritable")
 			}
 		}
 	}

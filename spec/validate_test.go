@@ -251,7 +251,7 @@ func TestWarnings(t *testing.T) {
 		}, "process.capabilities.effective[0]", "CAP_KILL is not in the permitted set"},
 		{"PRO-19 not inheritable", func(s *specs.Spec) {
 			s.Process.Capabilities = &specs.LinuxCapabilities{Ambient: []string{"CAP_KILL"}, Permitted: []string{"CAP_KILL"}}
-		}, "process.capabilities.ambient[0]", "not both permitted and inheritable"},
+		}, "process.capabilities.ambient[0]", "can't raise ambient capability"},
 		{"PRO-20 unknown", func(s *specs.Spec) {
 			s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_BPF", "CAP_NONE"}}
 		}, "process.capabilities.bounding[1]", `"CAP_NONE" is not a capability`},

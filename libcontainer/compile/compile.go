@@ -65,8 +65,13 @@ type compiler struct {
 	spec *specs.Spec
 	host *host.Facts
 	req  *Request
-	err  fault.List
-	warn []*fault.Error
+	// process is the one that the program becomes, nil where the config has none;
+	// processPath is where it stands in JSON: "process" in config.json, empty in a
+	// document of its own (exec --process).
+	process     *specs.Process
+	processPath string
+	err         fault.List
+	warn        []*fault.Error
 
 	ns   namespaces
 	root *program.Slot // the container's root directory, O_PATH
@@ -80,8 +85,7 @@ type compiler struct {
 	mounted   []target              // what has been attached so far
 	sources   map[int]*program.Slot // bind sources opened before the user namespace
 	entries   []*program.Slot       // cgroup files opened before it
-	umask     *program.Slot
-	exe       *program.Slot // holds the address of the path to execute
+	exe       *program.Slot         // holds the address of the path to execute
 	home      *program.Data
 	socket    int
 	startFIFO int
@@ -122,7 +126,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	c.hiddenPaths()
 	c.finalPropagation()
 	c.Phase = program.PhaseProcess
-	c.process()
+	c.becomeProcess()
 	c.Phase = program.PhaseStart
 	c.start()
 	if err := c.err.OrNil(); err != nil {
@@ -141,6 +145,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {
 	c := &compiler{
 		spec: s, host: f, req: r,
+		process: s.Process, processPath: "process",
 		stat:      program.Buffer(256, "statx"),
 		text:      program.Buffer(64, "buffer"),
 		socket:    3 + r.PreserveFDs,
@@ -198,6 +203,17 @@ func (c *compiler) warning(path, msg string) {
 // at sets the JSON path of the steps that follow.
 func (c *compiler) at(path string) { c.Path = path }
 
+// atProcess sets the JSON path to a property of the process.
+func (c *compiler) atProcess(name string) { c.at(c.ofProcess(name)) }
+
+// ofProcess is the JSON path of a property of the process.
+func (c *compiler) ofProcess(name string) string {
+	if c.processPath == "" {
+		return name
+	}
+	return c.processPath + "." + name
+}
+
 // item is the path of an element: item("mounts", 3) is mounts[3].
 func item(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
@@ -217,7 +233,7 @@ func (c *compiler) birth() {
 	c.Do(program.CallCloseRange, "keep the runtime's descriptors from the user's process",
 		program.Int(c.socket), program.Int(last), program.Int(unix.CLOSE_RANGE_CLOEXEC))
 	// Modes of what is made below are meant exactly.
-	c.umask = c.Do(program.CallUmask, "make files with exactly the modes that are asked for", program.Int(0)).FD("umask")
+	c.Do(program.CallUmask, "make files with exactly the modes that are asked for", program.Int(0))
 	c.oomScore()
 }
 

@@ -27,7 +27,7 @@ func (c *compiler) capSet(list []string, name string, grantable uint64) uint64 {
 		set |= 1 << n
 	}
 	if len(left) > 0 {
-		c.warning("process.capabilities."+name, "capabilities that cannot be granted are ignored: "+strings.Join(left, ", "))
+		c.warning(c.ofProcess("capabilities."+name), "capabilities that cannot be granted are ignored: "+strings.Join(left, ", "))
 	}
 	return set
 }
@@ -37,10 +37,12 @@ type capabilities struct {
 	bounding, effective, inheritable, permitted, ambient uint64
 }
 
+// capabilities reads the sets of the config. Without any the process has none, as
+// with runc and crun: what the caller happens to have is nobody's wish.
 func (c *compiler) capabilities() *capabilities {
-	list := c.spec.Process.Capabilities
+	list := c.process.Capabilities
 	if list == nil {
-		return nil
+		return &capabilities{}
 	}
 	all := ^uint64(0)
 	if !c.ns.has(unix.CLONE_NEWUSER) {
@@ -61,28 +63,23 @@ func (c *compiler) capabilities() *capabilities {
 // while CAP_SETPCAP is there; the other sets come after the change of user,
 // through which SECBIT_KEEP_CAPS carries them.
 func (c *compiler) credentials(caps *capabilities) {
-	u := &c.spec.Process.User
-	if caps != nil {
-		c.at("process.capabilities.bounding")
-		for n := 0; n <= c.host.LastCap; n++ {
-			if caps.bounding&(1<<n) == 0 {
-				c.Do(program.CallPrctl, "drop "+capName(n)+" for good", program.Int(unix.PR_CAPBSET_DROP), program.Int(n))
-			}
+	u := &c.process.User
+	c.atProcess("capabilities.bounding")
+	for n := 0; n <= c.host.LastCap; n++ {
+		if caps.bounding&(1<<n) == 0 {
+			c.Do(program.CallPrctl, "drop "+capName(n)+" for good", program.Int(unix.PR_CAPBSET_DROP), program.Int(n))
 		}
-		c.at("process.capabilities")
-		c.Do(program.CallPrctl, "keep capabilities over the change of user", program.Int(unix.PR_SET_KEEPCAPS), program.Int(1))
 	}
+	c.atProcess("capabilities")
+	c.Do(program.CallPrctl, "keep capabilities over the change of user", program.Int(unix.PR_SET_KEEPCAPS), program.Int(1))
 	c.groups()
-	c.at("process.user.gid")
+	c.atProcess("user.gid")
 	c.Do(program.CallSetresgid, "become the group", program.Uint(uint64(u.GID)), program.Uint(uint64(u.GID)), program.Uint(uint64(u.GID))).
 		Say(unix.EINVAL, "cannot setgid to unmapped gid "+utoa(u.GID)+" in user namespace", "")
-	c.at("process.user.uid")
+	c.atProcess("user.uid")
 	c.Do(program.CallSetresuid, "become the user", program.Uint(uint64(u.UID)), program.Uint(uint64(u.UID)), program.Uint(uint64(u.UID))).
 		Say(unix.EINVAL, "cannot setuid to unmapped uid "+utoa(u.UID)+" in user namespace", "")
-	if caps == nil {
-		return
-	}
-	c.at("process.capabilities")
+	c.atProcess("capabilities")
 	c.Do(program.CallPrctl, "keep them no longer", program.Int(unix.PR_SET_KEEPCAPS), program.Int(0))
 	c.capset(caps)
 }
@@ -97,8 +94,8 @@ func capName(n int) string {
 func utoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
 func (c *compiler) groups() {
-	u := &c.spec.Process.User
-	c.at("process.user.additionalGids")
+	u := &c.process.User
+	c.atProcess("user.additionalGids")
 	list := make([]byte, 4*len(u.AdditionalGids))
 	var words []string
 	for i, g := range u.AdditionalGids {
@@ -134,7 +131,7 @@ func (c *compiler) capset(caps *capabilities) {
 		strconv.Itoa(bits.OnesCount64(caps.inheritable)) + " inheritable}"
 	c.Do(program.CallCapset, "set the capabilities", program.Ptr(program.Struct(head, "{v3, self}")), program.Ptr(program.Struct(data, text)))
 	const clearAll, raise = 4, 2 // PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_RAISE
-	c.at("process.capabilities.ambient")
+	c.atProcess("capabilities.ambient")
 	c.Do(program.CallPrctl, "clear the ambient set", program.Int(unix.PR_CAP_AMBIENT), program.Int(clearAll), program.Int(0), program.Int(0), program.Int(0))
 	for n := 0; n <= c.host.LastCap; n++ {
 		if caps.ambient&(1<<n) != 0 {

@@ -11,12 +11,12 @@ import (
 // files themselves are opened where they are written, since the kernel checks
 // the opener's rights.
 func (c *compiler) openLabels() {
-	p := c.spec.Process
+	p := c.process
 	if p == nil {
 		return
 	}
 	if p.ApparmorProfile != "" {
-		c.at("process.apparmorProfile")
+		c.atProcess("apparmorProfile")
 		if !c.host.AppArmor {
 			c.fail(c.Path, "cannot apply the AppArmor profile "+p.ApparmorProfile+": apparmor is not enabled on the host", "")
 			return
@@ -24,7 +24,7 @@ func (c *compiler) openLabels() {
 		c.procfs("to set the AppArmor profile")
 	}
 	if p.SelinuxLabel != "" {
-		c.at("process.selinuxLabel")
+		c.atProcess("selinuxLabel")
 		if !c.host.SELinux {
 			c.fail(c.Path, "selinux label is specified in config, but selinux is disabled or not supported", "")
 			return
@@ -35,9 +35,9 @@ func (c *compiler) openLabels() {
 
 // labels sets what takes hold at the next execve.
 func (c *compiler) labels() {
-	p := c.spec.Process
+	p := c.process
 	if name := p.ApparmorProfile; name != "" && c.proc != nil {
-		c.at("process.apparmorProfile")
+		c.atProcess("apparmorProfile")
 		// Where several security modules are stacked the file lies deeper; Linux
 		// 5.8 and later have it there always.
 		fd := c.openProc("self/attr/apparmor/exec", "open the AppArmor attribute")
@@ -46,7 +46,7 @@ func (c *compiler) labels() {
 		c.Do(program.CallClose, "close it", program.From(fd))
 	}
 	if label := p.SelinuxLabel; label != "" && c.proc != nil {
-		c.at("process.selinuxLabel")
+		c.atProcess("selinuxLabel")
 		fd := c.openProc("self/attr/exec", "open the SELinux attribute")
 		c.writeFD(fd, label, "set the SELinux label "+label)
 		c.Do(program.CallClose, "close it", program.From(fd))

@@ -258,7 +258,7 @@ func (c *compiler) attach(fd *program.Slot, t target) {
 		t.fd = fd
 	}
 	c.mounted = append(c.mounted, t)
-	if t.keep && c.spec.Process != nil && c.spec.Process.Terminal {
+	if t.keep && c.process != nil && c.process.Terminal {
 		c.pts = fd
 		return
 	}
@@ -336,11 +336,11 @@ func mountPoint(c *compiler, fd *program.Slot, dir bool) makeLast {
 // makeCwd makes the working directory when the root file system lacks it, as
 // runc does: images name directories that they do not contain.
 func (c *compiler) makeCwd() {
-	if c.spec.Process == nil || path.Clean(c.spec.Process.Cwd) == "/" {
+	if c.process == nil || path.Clean(c.process.Cwd) == "/" {
 		return
 	}
-	c.at("process.cwd")
-	fd := c.inRoot(c.spec.Process.Cwd, unix.O_PATH, "see that the working directory is there").
-		Fixup(c.makeDir(c.spec.Process.Cwd)).FD("cwd")
+	c.atProcess("cwd")
+	fd := c.inRoot(c.process.Cwd, unix.O_PATH, "see that the working directory is there").
+		Fixup(c.makeDir(c.process.Cwd)).FD("cwd")
 	c.Do(program.CallClose, "close it", program.From(fd))
 }

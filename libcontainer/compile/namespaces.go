@@ -142,9 +142,11 @@ func (c *compiler) openNull() {
 	c.isDevice(c.null, 1, 3, "the host's /dev/null")
 }
 
-// isDevice checks that fd is the character device major:minor.
+// isDevice checks that fd is the character device major:minor. The number alone
+// would not do: a block device may have the same.
 func (c *compiler) isDevice(fd *program.Slot, major, minor uint64, what string) {
 	c.statFD(fd, "look at "+what)
+	c.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, unix.S_IFCHR<<modeShift, unix.ENODEV, "see that "+what+" is a character device")
 	c.Expect(program.From(c.statRdev()), ^uint64(0), major|minor<<32, unix.ENODEV, "see that "+what+" is the real one")
 }
 

@@ -14,11 +14,11 @@ import (
 // oomScore is written by the host's /proc, before the child is anywhere else: to
 // lower it takes CAP_SYS_RESOURCE in the first user namespace.
 func (c *compiler) oomScore() {
-	p := c.spec.Process
+	p := c.process
 	if p == nil || p.OOMScoreAdj == nil {
 		return
 	}
-	c.at("process.oomScoreAdj")
+	c.atProcess("oomScoreAdj")
 	value := strconv.Itoa(*p.OOMScoreAdj)
 	fd := c.Do(program.CallOpenat, "open oom_score_adj", program.AtCwd, program.Path("/proc/self/oom_score_adj"),
 		program.Int(unix.O_WRONLY|unix.O_CLOEXEC), program.Int(0)).FD("file")
@@ -32,9 +32,9 @@ func (c *compiler) oomScore() {
 	c.Do(program.CallClose, "close it", program.From(fd))
 }
 
-// process gives the child all that is the user process's own, up to execve.
-func (c *compiler) process() {
-	p := c.spec.Process
+// becomeProcess gives the child all that is the user process's own, up to execve.
+func (c *compiler) becomeProcess() {
+	p := c.process
 	if p == nil {
 		c.at("")
 		c.settle()
@@ -43,11 +43,12 @@ func (c *compiler) process() {
 	if !c.req.NoNewKeyring {
 		c.keyring()
 	}
+	c.fromCaller()
 	c.rlimits(false)
 	c.stdio()
 	c.labels()
 	if p.NoNewPrivileges {
-		c.at("process.noNewPrivileges")
+		c.atProcess("noNewPrivileges")
 		c.Do(program.CallPrctl, "let no execve give new privileges", program.Int(unix.PR_SET_NO_NEW_PRIVS), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
 	}
 	entered := c.enterAsRoot()
@@ -57,7 +58,7 @@ func (c *compiler) process() {
 	c.credentials(c.capabilities())
 	c.workingDirectory(entered)
 	c.executable()
-	c.restoreUmask()
+	c.setUmask()
 	c.settle()
 }
 
@@ -110,8 +111,8 @@ const fewFiles = 64
 // of them that would leave the set-up itself without descriptors. To lower a limit
 // takes no right.
 func (c *compiler) rlimits(late bool) {
-	for i, r := range c.spec.Process.Rlimits {
-		c.at(item("process.rlimits", i))
+	for i, r := range c.process.Rlimits {
+		c.atProcess(item("rlimits", i))
 		n, ok := program.Rlimit(r.Type)
 		if !ok {
 			c.fail(c.Path, "wrong rlimit value: "+r.Type, "")
@@ -129,30 +130,99 @@ func (c *compiler) rlimits(late bool) {
 	}
 }
 
-// stdio gives the process's user its standard files, so that it can open
-// /dev/stdout again. The host's /dev/null is left alone.
+// fromCaller takes back what a process inherits of its caller by fork and execve
+// and what is no part of the config: signals that are ignored (as under nohup or
+// in the background of a shell without job control) or blocked, and the CPUs that
+// the caller is bound to. The cpuset of the cgroup still bounds the new ones.
+func (c *compiler) fromCaller() {
+	c.at("")
+	for n := 1; n <= 64; n++ {
+		if c.host.IgnoredSignals&(1<<(n-1)) != 0 {
+			c.Do(program.CallRtSigaction, "let "+signalName(n)+" have its default action again", program.Int(n),
+				program.Ptr(program.Struct(make([]byte, 32), "{SIG_DFL}")), program.Int(0), program.Int(8))
+		}
+	}
+	if c.host.BlockedSignals != 0 {
+		c.Do(program.CallRtSigprocmask, "block no signal", program.Int(unix.SIG_SETMASK),
+			program.Ptr(program.Struct(make([]byte, 8), "{}")), program.Int(0), program.Int(8))
+	}
+	// More CPUs than any kernel is built for; it leaves out those that are not there.
+	all := make([]byte, 8192/8)
+	for i := range all {
+		all[i] = 0xff
+	}
+	c.Do(program.CallSchedSetaffinity, "let the process run on each CPU that its cpuset has", program.Int(0),
+		program.Int(len(all)), program.Ptr(program.Struct(all, "{every CPU}")))
+}
+
+func signalName(n int) string {
+	if s := unix.SignalName(unix.Signal(n)); s != "" {
+		return s
+	}
+	return "signal " + strconv.Itoa(n)
+}
+
+// stdio makes the standard files the container's. Where one is /dev/null it is
+// the caller's: through it a container with a user namespace that maps its owner
+// could change the node on the host, so the container's own takes its place. All
+// others are given to the process's user, so that it can open /dev/stdout again.
 func (c *compiler) stdio() {
-	u := &c.spec.Process.User
-	if u.UID == 0 && !c.ns.has(unix.CLONE_NEWUSER) {
+	u := &c.process.User
+	give := u.UID != 0 || c.ns.has(unix.CLONE_NEWUSER)
+	if c.process.Terminal {
+		if give {
+			c.atProcess("user.uid")
+			for fd := range 3 {
+				c.giveFD(fd)
+			}
+		}
 		return
 	}
-	c.at("process.user.uid")
 	for fd := range 3 {
-		end := c.Label()
+		c.at("")
+		own, end := c.Label(), c.Label()
 		c.Do(program.CallStatx, "look at descriptor "+strconv.Itoa(fd), program.Int(fd), program.Path(""),
 			program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat)).On(unix.EBADF, end)
-		c.ExpectNot(program.From(c.statRdev()), ^uint64(0), 1|3<<32, unix.EEXIST, "leave /dev/null alone").On(unix.EEXIST, end)
-		c.Do(program.CallFchown, "give descriptor "+strconv.Itoa(fd)+" to the user", program.Int(fd), program.Uint(uint64(u.UID)), program.Uint(maxUint32)).
-			Ignore(unix.EINVAL, unix.EPERM, unix.EROFS)
+		c.Expect(program.From(c.statRdev()), ^uint64(0), 1|3<<32, unix.ENODEV, "ask whether it is /dev/null").On(unix.ENODEV, own)
+		c.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, unix.S_IFCHR<<modeShift, unix.ENODEV, "and a character device").On(unix.ENODEV, own)
+		c.reopenNull(fd)
+		if give {
+			c.Jump(end, "go on")
+		}
+		c.Here(own)
+		if give {
+			c.atProcess("user.uid")
+			c.giveFD(fd)
+		}
 		c.Here(end)
 	}
+}
+
+// reopenNull puts the container's /dev/null in place of a standard file. It is
+// looked at before it is opened: to open another device may do things.
+func (c *compiler) reopenNull(fd int) {
+	const null = "the container's /dev/null"
+	look := c.inRoot("/dev/null", unix.O_PATH|unix.O_NOFOLLOW, "look for "+null).FD("file")
+	c.isDevice(look, 1, 3, null)
+	c.Do(program.CallClose, "close it", program.From(look))
+	own := c.inRoot("/dev/null", unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NOCTTY, "open "+null).FD("null")
+	c.isDevice(own, 1, 3, null)
+	c.Do(program.CallDup3, "make it descriptor "+strconv.Itoa(fd), program.From(own), program.Int(fd), program.Int(0))
+	c.Do(program.CallClose, "close it", program.From(own))
+}
+
+// giveFD gives a standard file to the process's user, where that is possible.
+func (c *compiler) giveFD(fd int) {
+	c.Do(program.CallFchown, "give descriptor "+strconv.Itoa(fd)+" to the user", program.Int(fd),
+		program.Uint(uint64(c.process.User.UID)), program.Uint(maxUint32)).
+		Ignore(unix.EINVAL, unix.EPERM, unix.EROFS, unix.EBADF)
 }
 
 // enterAsRoot goes to the working directory with the rights of root, as runc does:
 // images have WORKDIR /root and are run as another user. The slot says whether
 // that was possible; what only the user may enter is entered as the user.
 func (c *compiler) enterAsRoot() *program.Slot {
-	c.at("process.cwd")
+	c.atProcess("cwd")
 	entered, late := c.Slot("entered"), c.Label()
 	c.Set(entered, program.Int(0), "note that the working directory is not entered yet")
 	c.enterDirectory(late)
@@ -164,7 +234,7 @@ func (c *compiler) enterAsRoot() *program.Slot {
 // enterDirectory goes to the working directory. With a label a refusal is no
 // error, but means to go on there.
 func (c *compiler) enterDirectory(refused program.Label) {
-	cwd := c.spec.Process.Cwd
+	cwd := c.process.Cwd
 	open := c.inRoot(cwd, unix.O_PATH|unix.O_DIRECTORY, `chdir to cwd ("`+cwd+`") set in config.json`).
 		Say(0, `chdir to cwd ("`+cwd+`") set in config.json failed`, "")
 	fd := open.FD("cwd")
@@ -180,7 +250,7 @@ func (c *compiler) enterDirectory(refused program.Label) {
 // is inside: a path through a descriptor or a mount namespace of the host would
 // be shown as unreachable by getcwd(2) (CVE-2024-21626).
 func (c *compiler) workingDirectory(entered *program.Slot) {
-	c.at("process.cwd")
+	c.atProcess("cwd")
 	inside := c.Label()
 	c.ExpectNot(program.From(entered), ^uint64(0), 1, unix.EEXIST, "ask whether the working directory is entered").On(unix.EEXIST, inside)
 	c.enterDirectory(-1)
@@ -192,23 +262,23 @@ func (c *compiler) workingDirectory(entered *program.Slot) {
 		Say(0, "current working directory is outside of container mount namespace root", "possible container breakout")
 }
 
-// restoreUmask sets the configured umask, else the caller's, as the spec says;
-// runc and crun set 022 instead.
-func (c *compiler) restoreUmask() {
-	c.at("process.user.umask")
-	if u := c.spec.Process.User.Umask; u != nil {
-		c.Do(program.CallUmask, "set the umask", program.Uint(uint64(*u)))
-		return
+// setUmask sets the configured umask, else 022, as runc and crun do and engines
+// count on. (The spec would leave the caller's: conmon's is 0 and a shell's may be 077.)
+func (c *compiler) setUmask() {
+	c.atProcess("user.umask")
+	mask := uint64(0o022)
+	if u := c.process.User.Umask; u != nil {
+		mask = uint64(*u)
 	}
-	c.Do(program.CallUmask, "set the caller's umask again", program.From(c.umask))
+	c.Do(program.CallUmask, "set the umask", program.Uint(mask))
 }
 
 // executable finds the program: args[0] with a slash as it is, else in each
 // directory of the container's PATH, as execvp would, with the process's own
 // rights. That it is missing is known at create.
 func (c *compiler) executable() {
-	c.at("process.args[0]")
-	p := c.spec.Process
+	c.atProcess("args[0]")
+	p := c.process
 	name := p.Args[0]
 	c.exe = c.Slot("executable")
 	found := c.Label()
@@ -229,7 +299,7 @@ func (c *compiler) executable() {
 		}
 		tried[dir] = true
 		if len(tried) > maxItems {
-			c.fail("process.env", "PATH has more than "+strconv.Itoa(maxItems)+" directories", "")
+			c.fail(c.ofProcess("env"), "PATH has more than "+strconv.Itoa(maxItems)+" directories", "")
 			return
 		}
 		if !path.IsAbs(dir) {
@@ -291,10 +361,10 @@ func pathVariable(env []string) string {
 }
 
 // environment is the process's environment: of duplicates the last wins, at the
-// first one's place. HOME is added when absent, as every runtime does; its value
+// first one's place. HOME is added when absent or empty, as every runtime does; its value
 // comes from the container's /etc/passwd, which can be read only later.
 func (c *compiler) environment() *program.Data {
-	p := c.spec.Process
+	p := c.process
 	at := make(map[string]int, len(p.Env))
 	list := make([]string, 0, len(p.Env)+1)
 	for _, e := range p.Env {
@@ -306,13 +376,18 @@ func (c *compiler) environment() *program.Data {
 		at[key] = len(list)
 		list = append(list, e)
 	}
-	_, has := at["HOME"]
+	home, has := at["HOME"]
 	if !has {
-		list = append(list, "HOME=/")
+		home = len(list)
+		list = append(list, "HOME=")
+	}
+	absent := list[home] == "HOME="
+	if absent {
+		list[home] = "HOME=/"
 	}
 	d := program.Strings(list, "envp["+strconv.Itoa(len(list))+"]")
-	if !has {
-		c.home = d.Refs[len(list)-1].To
+	if absent {
+		c.home = d.Refs[home].To
 		c.home.Size = homeSize
 	}
 	return d
@@ -323,8 +398,8 @@ const homeSize = 1024
 
 // start ends the program: it waits where it has to, and executes.
 func (c *compiler) start() {
-	p := c.spec.Process
-	c.at("process.args")
+	p := c.process
+	c.atProcess("args")
 	var argv, envp *program.Data
 	if p != nil {
 		argv = program.Strings(p.Args, "argv["+strconv.Itoa(len(p.Args))+"]")
@@ -350,7 +425,7 @@ func (c *compiler) start() {
 		return
 	}
 	c.rlimits(true)
-	c.at("process.args[0]")
+	c.atProcess("args[0]")
 	c.Do(program.CallExecve, "exec "+p.Args[0], program.From(c.exe), program.Ptr(argv), program.Ptr(envp)).
 		Say(unix.ENOENT, "exec "+p.Args[0]+" failed: no such file or directory", "does its interpreter exist in the container?").
 		Say(unix.ENOEXEC, "exec "+p.Args[0]+" failed: exec format error", "a script needs a #! line; a program must be built for this machine")

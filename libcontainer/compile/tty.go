@@ -13,11 +13,11 @@ import (
 // (CVE-2025-52565). The master goes to the runtime, the other end becomes
 // standard input, output and error, and is bound at /dev/console.
 func (c *compiler) terminal() {
-	p := c.spec.Process
+	p := c.process
 	if p == nil || !p.Terminal {
 		return
 	}
-	c.at("process.terminal")
+	c.atProcess("terminal")
 	msg, master := program.FDMessage("master")
 	if c.pts != nil {
 		c.Do(program.CallOpenat, "open the pty multiplexer of the container's devpts", program.From(c.pts), program.Path("ptmx"),
@@ -31,13 +31,13 @@ func (c *compiler) terminal() {
 	tty := c.Do(program.CallIoctl, "open its other end", program.From(master), program.Int(unix.TIOCGPTPEER),
 		program.Int(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)).FD("tty")
 	if p.ConsoleSize != nil {
-		c.at("process.consoleSize")
+		c.atProcess("consoleSize")
 		size := make([]byte, 8)
 		binary.LittleEndian.PutUint16(size, uint16(p.ConsoleSize.Height))
 		binary.LittleEndian.PutUint16(size[2:], uint16(p.ConsoleSize.Width))
 		c.Do(program.CallIoctl, "set the terminal's size", program.From(tty), program.Int(unix.TIOCSWINSZ),
 			program.Ptr(program.Struct(size, "winsize")))
-		c.at("process.terminal")
+		c.atProcess("terminal")
 	}
 	c.Do(program.CallSendmsg, "hand the pty's master to the runtime", program.Int(c.socket), program.Ptr(msg), program.Int(unix.MSG_NOSIGNAL))
 	c.Do(program.CallClose, "close the master", program.From(master))

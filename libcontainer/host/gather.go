@@ -45,6 +45,7 @@ func Gather() (*Facts, error) {
 	f.AppArmor = bytes.HasPrefix(read("/sys/module/apparmor/parameters/enabled"), []byte("Y"))
 	f.SELinux = magic("/sys/fs/selinux") == unix.SELINUX_MAGIC
 	f.Seccomp = seccomp()
+	f.IgnoredSignals, f.BlockedSignals = ignoredSignals(), blockedSignals()
 	f.MemfdExec = memfdExec(read("/proc/sys/vm/memfd_noexec"))
 	f.Cgroup = layout(read("/proc/self/cgroup"), kernelView)
 	return f, nil

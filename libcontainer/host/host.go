@@ -28,6 +28,10 @@ type Facts struct {
 	// Seccomp is true when the kernel has seccomp filters.
 	Seccomp bool
 
+	// IgnoredSignals and BlockedSignals are those that a child would inherit as
+	// such; signal n is bit n-1.
+	IgnoredSignals, BlockedSignals uint64
+
 	// MemfdExec is true when a sealed memfd may be executed (vm.memfd_noexec < 2).
 	MemfdExec bool
 

@@ -44,6 +44,9 @@ const (
 	CallRead
 	CallReadlinkat
 	CallRecvfrom
+	CallRtSigaction
+	CallRtSigprocmask
+	CallSchedSetaffinity
 	CallSeccomp
 	CallSendmsg
 	CallSetdomainname
@@ -193,6 +196,12 @@ func (c Call) moreInfo() callInfo {
 		return callInfo{"readlinkat", unix.SYS_READLINKAT, []kind{kDir, kPath, kPtr, kInt}, false}
 	case CallRecvfrom:
 		return callInfo{"recvfrom", unix.SYS_RECVFROM, []kind{kFD, kPtr, kInt, kHex, kPtr, kPtr}, false}
+	case CallRtSigaction:
+		return callInfo{"rt_sigaction", unix.SYS_RT_SIGACTION, []kind{kInt, kPtr, kPtr, kInt}, false}
+	case CallRtSigprocmask:
+		return callInfo{"rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, []kind{kInt, kPtr, kPtr, kInt}, false}
+	case CallSchedSetaffinity:
+		return callInfo{"sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, []kind{kInt, kInt, kPtr}, false}
 	case CallSeccomp:
 		return callInfo{"seccomp", unix.SYS_SECCOMP, []kind{kInt, kHex, kPtr}, false}
 	case CallSendmsg:

@@ -30,7 +30,7 @@ const MaxSteps = 1 << 15
 //     to open never makes or truncates.
 //  5. Every new descriptor is close-on-exec. On every way to the ready barrier and
 //     to execve, all but the process's own are closed; standard files come from a
-//     terminal's other end alone.
+//     terminal's other end or the container's /dev/null alone.
 //  6. No mount and no namespace is made after capabilities have begun to fall, and
 //     the process is never made visible to others again.
 //  7. Behind the system call filter stands only what the white list has.
@@ -62,8 +62,9 @@ type verifier struct {
 
 	keeps                      keeps
 	pivoted, falling, filtered bool
-	// ttys are the slots that hold a terminal's other end.
-	ttys map[*Slot]bool
+	// stdio are the slots that may become standard files: a terminal's other end,
+	// the container's /dev/null.
+	stdio map[*Slot]bool
 }
 
 // violation notes that a step breaks a rule.
@@ -186,12 +187,20 @@ func (v *verifier) step(i int, st *Step) {
 		v.filtered = true
 	case CallIoctl:
 		if st.Args[1].n == unix.TIOCGPTPEER && st.Result != nil {
-			if v.ttys == nil {
-				v.ttys = make(map[*Slot]bool)
-			}
-			v.ttys[st.Result] = true
+			v.mayBeStdio(st.Result)
+		}
+	case CallOpenat2:
+		if st.isPath(1, "/dev/null") && st.Result != nil {
+			v.mayBeStdio(st.Result)
 		}
 	}
+}
+
+func (v *verifier) mayBeStdio(s *Slot) {
+	if v.stdio == nil {
+		v.stdio = make(map[*Slot]bool)
+	}
+	v.stdio[s] = true
 }
 
 // changes says whether a call makes or changes what a path names.
@@ -300,12 +309,12 @@ func (v *verifier) cloexec(i int, st *Step) {
 		ok = st.Args[1].n != unix.TIOCGPTPEER || has(2, unix.O_CLOEXEC)
 	case CallDup3:
 		std := st.Args[1].slot == nil && st.Args[1].n < 3
-		ok = std && st.Args[0].slot != nil && v.ttys[st.Args[0].slot] || !std && has(2, unix.O_CLOEXEC)
+		ok = std && st.Args[0].slot != nil && v.stdio[st.Args[0].slot] || !std && has(2, unix.O_CLOEXEC)
 	case CallClone:
 		ok = st.Args[0].slot == nil && st.Args[0].n&unix.CLONE_FILES == 0
 	}
 	if !ok {
-		v.violation(i, st, "every new descriptor must be close-on-exec, and standard files a terminal")
+		v.violation(i, st, "every new descriptor must be close-on-exec, and standard files a terminal or /dev/null")
 	}
 }
 
