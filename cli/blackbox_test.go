@@ -266,7 +266,6 @@ func TestSpecLikeRunc(t *testing.T) {
 		s.Version, s.Hostname = "", ""
 		// runc before 1.2 had ambient capabilities without inheritable ones.
 		s.Process.Capabilities.Ambient = nil
-		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace })
 		slices.Sort(s.Linux.MaskedPaths)
 		s.Linux.MaskedPaths = slices.DeleteFunc(s.Linux.MaskedPaths, func(p string) bool { return strings.HasPrefix(p, "/sys/devices/") || p == "/proc/interrupts" })
 	}

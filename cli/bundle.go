@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	optTTY      = option{name: "tty", short: "t", kind: toggle, usage: "give the process a terminal"}
+	optTTY      = option{name: "tty", short: "t", kind: toggle, usage: "give the process a terminal (default: where this is called from one)"}
 	optHostname = option{name: "hostname", usage: "the container's host name is `NAME` (default: berth)"}
 	optUserNS   = option{name: "userns", kind: toggle, usage: "give the container a user namespace"}
 )
@@ -40,7 +40,7 @@ config.json that runs a shell or, where there is none, the first of them.`,
 		if err != nil {
 			return 1, err
 		}
-		opt.Terminal, opt.Hostname, opt.UserNamespace = c.on(&optTTY), c.text(&optHostname), c.on(&optUserNS)
+		opt.Terminal, opt.Hostname, opt.UserNamespace = c.wantsTerminal(), c.text(&optHostname), c.on(&optUserNS)
 		rep, err := bundles.Create(c.args[0], c.args[1:], opt)
 		if err != nil {
 			return 1, err

@@ -10,6 +10,7 @@ import (
 var (
 	optBundle        = option{name: "bundle", short: "b", usage: "the bundle is in `DIR` (default: the working directory)"}
 	optConsoleSocket = option{name: "console-socket", usage: "send the master of the terminal to the unix socket `PATH`"}
+	optPidFDSocket   = option{name: "pidfd-socket", usage: "send a pidfd of the container's first process to the unix socket `PATH`"}
 	optPidFile       = option{name: "pid-file", usage: "write the pid of the container's first process to `FILE`"}
 	optNoPivot       = option{name: "no-pivot", kind: toggle, usage: "use no pivot_root, for a root file system on a ramdisk"}
 	optNoNewKeyring  = option{name: "no-new-keyring", kind: toggle, usage: "leave the process the caller's session keyring"}
@@ -22,7 +23,7 @@ var createCommand = command{
 	usage: "create a container",
 	about: `Makes the container that a bundle describes, and stops short of running its
 process: that is for "berth start". The id must not be in use.`,
-	options: []*option{&optBundle, &optConsoleSocket, &optPidFile, &optNoPivot, &optNoNewKeyring, &optPreserveFDs},
+	options: []*option{&optBundle, &optConsoleSocket, &optPidFDSocket, &optPidFile, &optNoPivot, &optNoNewKeyring, &optPreserveFDs},
 	least:   1, most: 1,
 	run: func(c *call) (int, error) {
 		rt, err := c.runtime()
@@ -48,6 +49,7 @@ func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptio
 	opt := libcontainer.CreateOptions{
 		Bundle:        c.text(&optBundle),
 		ConsoleSocket: c.text(&optConsoleSocket),
+		PidFDSocket:   c.text(&optPidFDSocket),
 		PidFile:       c.text(&optPidFile),
 		NoPivot:       c.on(&optNoPivot),
 		NoNewKeyring:  c.on(&optNoNewKeyring),

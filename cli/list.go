@@ -25,6 +25,13 @@ var listCommand = command{
 		if err != nil {
 			return 1, err
 		}
+		if _, named := c.given(&optRoot); named {
+			// The default one comes with the first container; one that somebody named
+			// and that is not there is a mistake.
+			if _, err := os.Stat(rt.Root); err != nil {
+				return 1, fault.Wrap("cannot list containers", err)
+			}
+		}
 		all, err := rt.List()
 		if err != nil {
 			return 1, err

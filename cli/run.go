@@ -16,7 +16,7 @@ var runCommand = command{
 and deletes the container when that has ended. The exit status is that of the
 process, or 128 and the number of the signal that ended it.`,
 	options: []*option{
-		&optBundle, &optConsoleSocket, &optDetach, &optKeep, &optPidFile, &optNoSubreaper,
+		&optBundle, &optConsoleSocket, &optDetach, &optKeep, &optPidFDSocket, &optPidFile, &optNoSubreaper,
 		&optNoPivot, &optNoNewKeyring, &optPreserveFDs,
 	},
 	least: 1, most: 1,

@@ -25,7 +25,11 @@ the directory rootfs beside it. There must be no config.json yet. With --rootles
 the container gets a user namespace in which the caller is root.`,
 	options: []*option{&optSpecBundle, &optSpecRootless},
 	run: func(c *call) (int, error) {
-		starter, err := starterSpec(c.on(&optSpecRootless), os.Geteuid(), os.Getegid())
+		facts, err := host.Gather()
+		if err != nil {
+			return 1, err
+		}
+		starter, err := starterSpec(c.on(&optSpecRootless), facts.Cgroup.Mode == host.Unified, os.Geteuid(), os.Getegid())
 		if err != nil {
 			return 1, err
 		}
@@ -56,15 +60,16 @@ the container gets a user namespace in which the caller is root.`,
 // starterSpec is the default config of runtime-tools' generator, brought to what
 // those expect who know `runc spec`: a shell on a terminal, a read-only root, no
 // HOME (it is looked up in the image), the cgroup mount, masked and read-only
-// paths. The generator's system call filter is dropped: this version refuses
+// paths; a cgroup namespace where cgroup v2 is all there is, as there runc has one.
+// The generator's system call filter is dropped: this version refuses
 // linux.seccomp, and runc's own default has none.
-func starterSpec(rootless bool, uid, gid int) (*specs.Spec, error) {
+func starterSpec(rootless, unified bool, uid, gid int) (*specs.Spec, error) {
 	g, err := generate.New("linux")
 	if err != nil {
 		return nil, fault.Wrap("cannot make the default config", err)
 	}
 	s := g.Config
-	ours := bundles.Default(bundles.Options{Facts: &host.Facts{CgroupNS: true}})
+	ours := bundles.Default(bundles.Options{Facts: &host.Facts{CgroupNS: unified}})
 	s.Hostname = "berth"
 	s.Root.Readonly = true
 	s.Process.Terminal = true
@@ -78,7 +83,7 @@ func starterSpec(rootless bool, uid, gid int) (*specs.Spec, error) {
 	s.Linux.Namespaces = ours.Linux.Namespaces
 	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = ours.Linux.MaskedPaths, ours.Linux.ReadonlyPaths
 	if rootless {
-		user := bundles.Default(bundles.Options{Facts: &host.Facts{CgroupNS: true, EUID: 1, EGID: 1}})
+		user := bundles.Default(bundles.Options{Facts: &host.Facts{CgroupNS: unified, EUID: 1, EGID: 1}})
 		s.Mounts, s.Linux.Namespaces = user.Mounts, user.Linux.Namespaces
 		// Without a cgroup there is nothing to limit.
 		s.Linux.Resources = nil

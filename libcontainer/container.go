@@ -59,6 +59,9 @@ type CreateOptions struct {
 	Raw  []byte
 	// ConsoleSocket is the path of the unix socket that gets the pty's master.
 	ConsoleSocket string
+	// PidFDSocket is the path of the unix socket that gets a pidfd of the container's
+	// first process.
+	PidFDSocket string
 	// PidFile gets the pid of the container's first process.
 	PidFile string
 	// PreserveFDs is the number of descriptors from 3 on that the process keeps.

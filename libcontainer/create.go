@@ -89,11 +89,11 @@ func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
 	tty := b.Spec.Process != nil && b.Spec.Process.Terminal
 	switch {
 	case tty && detached && o.ConsoleSocket == "":
-		return fault.At("process.terminal", "cannot allocate tty if runc will detach without setting console socket")
+		return fault.At("process.terminal", "cannot allocate tty if berth will detach without setting console socket")
 	case o.ConsoleSocket != "" && !tty:
-		return fault.New("cannot use console socket if runc will not detach or allocate tty")
+		return fault.New("cannot use console socket if berth will not detach or allocate tty")
 	case o.ConsoleSocket != "" && !detached:
-		return fault.New("cannot use console socket if runc will not detach or allocate tty")
+		return fault.New("cannot use console socket if berth will not detach or allocate tty")
 	}
 	for fd := 3; fd < 3+o.PreserveFDs; fd++ {
 		// What came from the caller by execve is not close-on-exec; what is, is our
@@ -312,6 +312,12 @@ func (c *creation) ready() error {
 	}
 	if c.opt.ConsoleSocket != "" {
 		if err := c.sendConsole(); err != nil {
+			return err
+		}
+	}
+	if c.opt.PidFDSocket != "" {
+		// runc's payload for the pidfd of an init.
+		if err := console.SendPidFD(c.opt.PidFDSocket, c.machine.PidFD, "standard"); err != nil {
 			return err
 		}
 	}

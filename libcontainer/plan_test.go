@@ -121,7 +121,7 @@ func TestCheckStdio(t *testing.T) {
 		fds      int
 		want     string
 	}{
-		"terminal, detached, no socket": {tty, "", true, 0, "cannot allocate tty if runc will detach without setting console socket"},
+		"terminal, detached, no socket": {tty, "", true, 0, "cannot allocate tty if berth will detach without setting console socket"},
 		"socket without terminal":       {plain, "/s", true, 0, "cannot use console socket"},
 		"terminal with socket":          {tty, "/s", true, 0, ""},
 		"terminal in the foreground":    {tty, "", false, 0, ""},

@@ -6,6 +6,7 @@ package console
 import (
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,18 +19,55 @@ import (
 // Send hands a pty's master to the process that listens on a unix socket: one
 // message with the descriptor, its name as payload, as engines expect it.
 func Send(socket string, master int) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	return sendFD(socket, master, "/dev/ptmx", "console socket", "terminal")
+}
+
+// SendPidFD hands a process's pidfd to the process that listens on a unix socket;
+// the payload tells an init from a process that joins.
+func SendPidFD(socket string, pidfd int, payload string) error {
+	return sendFD(socket, pidfd, payload, "pidfd socket", "pidfd")
+}
+
+func sendFD(socket string, fd int, payload, name, what string) error {
+	conn, err := connect(socket)
 	if err != nil {
-		return &fault.Error{Msg: "cannot reach the console socket", Call: "socket", Err: err}
+		return &fault.Error{Msg: "cannot reach the " + name, Call: "connect " + socket, Err: err}
 	}
-	defer unix.Close(fd)
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
-		return &fault.Error{Msg: "cannot reach the console socket", Call: "connect " + socket, Err: err}
-	}
-	if err := unix.Sendmsg(fd, []byte("/dev/ptmx"), unix.UnixRights(master), nil, unix.MSG_NOSIGNAL); err != nil {
-		return &fault.Error{Msg: "cannot send the terminal to the console socket", Call: "sendmsg " + socket, Err: err}
+	defer unix.Close(conn)
+	if err := unix.Sendmsg(conn, []byte(payload), unix.UnixRights(fd), nil, unix.MSG_NOSIGNAL); err != nil {
+		return &fault.Error{Msg: "cannot send the " + what + " to the " + name, Call: "sendmsg " + socket, Err: err}
 	}
 	return nil
+}
+
+// connect connects to a unix socket by a path of any length: the kernel's address
+// has room for 108 bytes (unix(7)), and engines keep their sockets deep below.
+func connect(socket string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	name := socket
+	if len(name) >= len(unix.RawSockaddrUnix{}.Path) {
+		file, err := unix.Open(socket, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			unix.Close(fd)
+			return -1, err
+		}
+		defer unix.Close(file)
+		name = "/proc/self/fd/" + strconv.Itoa(file)
+	}
+	for {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // Terminal joins a pty's master to the caller's terminal.
@@ -52,13 +90,24 @@ func Foreground(master int) (*Terminal, error) {
 		return nil, &fault.Error{Msg: "cannot use the container's terminal", Call: "fcntl(O_NONBLOCK)", Err: err}
 	}
 	t := &Terminal{master: os.NewFile(uintptr(master), "pty"), output: make(chan struct{})}
+	// Whoever reads the output gets what was printed: a line ends in LF. Where a
+	// terminal stands at the end of it, that one makes CR LF of it (makeRaw).
+	if err := setOutputFlags(master, 0, unix.ONLCR); err != nil {
+		t.master.Close()
+		return nil, &fault.Error{Msg: "cannot use the container's terminal", Call: "ioctl(TCSETS)", Err: err}
+	}
 	if term.IsTerminal(0) {
 		saved, err := term.MakeRaw(0)
+		if err == nil {
+			t.saved = saved
+			// Raw mode is about input; output is still for a terminal.
+			err = setOutputFlags(0, unix.OPOST, 0)
+		}
 		if err != nil {
+			t.restore()
 			t.master.Close()
 			return nil, fault.Wrap("cannot make the terminal raw", err)
 		}
-		t.saved = saved
 	}
 	t.Resize()
 	go func() {
@@ -96,8 +145,23 @@ func (t *Terminal) Close() {
 		case <-time.After(drain):
 		}
 		t.master.Close()
-		if t.saved != nil {
-			_ = term.Restore(0, t.saved)
-		}
+		t.restore()
 	})
+}
+
+func (t *Terminal) restore() {
+	if t.saved != nil {
+		_ = term.Restore(0, t.saved)
+	}
+}
+
+// setOutputFlags sets and clears output modes of a terminal (termios(3)). On a
+// pty's master they are those of its other end.
+func setOutputFlags(fd int, set, clr uint32) error {
+	tio, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	tio.Oflag = tio.Oflag&^clr | set
+	return unix.IoctlSetTermios(fd, unix.TCSETS, tio)
 }

@@ -248,6 +248,9 @@ func TestList(t *testing.T) {
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"), func(s *specs.Spec) {
 		s.Annotations = map[string]string{"org.example.key": "va\"l<ue", "a": ""}
 	})
+	c.Root = filepath.Join(c.Root, "absent")
+	c.fails("no such file or directory", "list") // named, and not there
+	c.Root = filepath.Dir(c.Root)
 	if out := c.Must("list", "-q"); out != "" {
 		t.Errorf("list -q of nothing: %q", out)
 	}

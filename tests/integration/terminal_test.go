@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -186,13 +187,16 @@ func setWinsize(f *os.File, rows, cols uint16) error {
 // rows: PRO-2
 func TestTerminalErrors(t *testing.T) {
 	c := newContainer(t, terminal())
-	c.fails("cannot allocate tty if runc will detach without setting console socket", "create", "--bundle", c.bundle, c.id)
-	c.fails("cannot allocate tty if runc will detach without setting console socket", "run", "-d", "--bundle", c.bundle, c.id)
-	c.fails("cannot use console socket if runc will not detach or allocate tty", "run", "--console-socket", "/nonexistent", "--bundle", c.bundle, c.id)
+	c.fails("cannot allocate tty if [a-z]* will detach without setting console socket", "create", "--bundle", c.bundle, c.id)
+	c.fails("cannot allocate tty if [a-z]* will detach without setting console socket", "run", "-d", "--bundle", c.bundle, c.id)
+	c.fails("cannot use console socket if [a-z]* will not detach or allocate tty", "run", "--console-socket", "/nonexistent", "--bundle", c.bundle, c.id)
 	c.fails("/nonexistent/socket.*no such file or directory|no such file or directory", "create", "--console-socket", "/nonexistent/socket", "--bundle", c.bundle, c.id)
 	c.NothingLeft(c.id)
+	if harness.Berth() {
+		c.fails("cannot allocate tty if berth will detach", "create", "--bundle", c.bundle, c.id)
+	}
 	plain := newContainer(t)
-	plain.fails("cannot use console socket if runc will not detach or allocate tty", "create", "--console-socket", "/nonexistent", "--bundle", plain.bundle, plain.id)
+	plain.fails("cannot use console socket if [a-z]* will not detach or allocate tty", "create", "--console-socket", "/nonexistent", "--bundle", plain.bundle, plain.id)
 	one(t, scenario{name: "consoleSize", rows: "PRO-4", change: on(terminal(70000, 1)), code: 1, err: "65535", old: "not checked"})
 	one(t, scenario{name: "no devpts", change: on(terminal(), func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev/pts") }), code: 1, err: "/dev/pts|ptmx", old: "wants a terminal outside first"})
 }
@@ -386,4 +390,77 @@ func TestTerminalWithoutOneOutside(t *testing.T) {
 	if strings.TrimSpace(res.Stdout) != "2000" {
 		t.Errorf("the last line is %q, want all of the output\n%s", res.Stdout, res.Stderr)
 	}
+}
+
+// Whoever reads the output of a foreground container gets the lines as they were
+// printed: what a terminal makes of LF is for a terminal.
+//
+// rows: PRO-2
+func TestTerminalLeavesLineEnds(t *testing.T) {
+	skipOld(t, "wants a terminal outside")
+	c := newContainer(t, terminal(), harness.Shell("printf 'one\\ntwo\\n'"))
+	if res := c.Via(shell(`"$@" </dev/null | cat`), "run", "--bundle", c.bundle, c.id); res.Stdout != "one\ntwo\n" {
+		t.Errorf("%q\n%s", res.Stdout, res.Stderr)
+	}
+}
+
+// At a terminal a line still begins at its left edge.
+//
+// rows: PRO-2
+func TestTerminalOutsideStillEndsLines(t *testing.T) {
+	p := newPTY(t)
+	c := newContainer(t, terminal(), harness.Shell("printf 'one\\ntwo\\n'"))
+	cmd, screen := p.run(t, c)
+	_ = cmd.Wait()
+	await(t, "the output", func() bool { return screen.has("two") })
+	if !screen.has("one\r\ntwo\r\n") {
+		t.Errorf("%q", screen.text.String())
+	}
+}
+
+// The kernel's address of a socket has room for 108 bytes; a path has more.
+//
+// rows: PRO-2
+func TestConsoleSocketFarDown(t *testing.T) {
+	skipOld(t, "cannot connect")
+	socket, masters := harness.Console(t)
+	deep := filepath.Join(t.TempDir(), strings.Repeat("d", 200))
+	if err := os.Mkdir(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	far := filepath.Join(deep, "socket")
+	if err := os.Symlink(socket, far); err != nil {
+		t.Fatal(err)
+	}
+	c := newContainer(t, terminal(), harness.Shell("echo here; sleep 1000"))
+	c.detached("--console-socket", far)
+	m := <-masters
+	defer m.Close()
+	readAll(t, m, "here")
+	c.fails("connect "+far+".*: no such file or directory", "create", "--console-socket", far+"er", "--bundle", c.bundle, c.id+"-2")
+}
+
+// A pidfd of the first process goes to whoever listens on that socket.
+func TestPidFDSocket(t *testing.T) {
+	skipOld(t, "came with 1.2")
+	for _, way := range []string{"create", "run --detach"} {
+		t.Run(way, func(t *testing.T) {
+			socket, fds := harness.Console(t)
+			c := newContainer(t, harness.Args("/bin/sleep", "1000"))
+			c.Must(append(strings.Fields(way), "--pidfd-socket", socket, "--bundle", c.bundle, c.id)...)
+			f := <-fds
+			defer f.Close()
+			info := harness.ReadFile(t, "/proc/self/fdinfo/"+strconv.Itoa(int(f.Fd())))
+			if want := "Pid:\t" + strconv.Itoa(c.State(c.id).Pid) + "\n"; !strings.Contains(info, want) {
+				t.Errorf("%q is not in\n%s", want, info)
+			}
+			if err := unix.PidfdSendSignal(int(f.Fd()), unix.SIGKILL, nil, 0); err != nil {
+				t.Fatal(err)
+			}
+			c.awaitStatus("stopped")
+		})
+	}
+	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
+	c.fails("cannot reach the pidfd socket: connect /nosuch: no such file", "create", "--pidfd-socket", "/nosuch", "--bundle", c.bundle, c.id)
+	c.NothingLeft(c.id)
 }
