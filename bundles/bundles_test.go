@@ -247,9 +247,9 @@ func TestEphemeralUnderScratch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	i := slices.IndexFunc(a.Spec.Mounts, func(m specs.Mount) bool { return m.Destination == dir })
+	i := slices.IndexFunc(a.Spec.Mounts, func(m specs.Mount) bool { return m.Destination == dir+"/tool" })
 	j := slices.IndexFunc(a.Spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/tmp" })
-	if i < 0 || j < 0 || i < j || a.Spec.Mounts[i].Source != a.Report.Rootfs+dir {
+	if i < 0 || j < 0 || i < j || a.Spec.Mounts[i].Source != dir+"/tool" {
 		t.Errorf("mounts %+v", a.Spec.Mounts[7:])
 	}
 	if !strings.HasSuffix(a.Spec.Process.Env[0], ":"+dir) {
@@ -272,8 +272,8 @@ func TestBelow(t *testing.T) {
 		linked bool
 	}{
 		"nothing":       {files("/rootfile", "/usr/bin/a"), nil, false},
-		"files":         {files("/root/a", "/root/b-c/d", "/root/b/c", "/root/b/d"), []string{"/root/a", "/root/b-c", "/root/b"}, false},
-		"a deeper link": {files("/root/b/c x"), []string{"/root/b"}, false},
+		"files":         {files("/root/a", "/root/b-c/d", "/root/b/c", "/root/b/d"), []string{"/root/a", "/root/b-c/d", "/root/b/c", "/root/b/d"}, false},
+		"a deeper link": {files("/root/b/c x"), nil, true},
 		"a link":        {files("/root/b x"), nil, true},
 		"itself a link": {files("/root x"), nil, true},
 	} {

@@ -43,7 +43,8 @@ func Ephemeral(cacheDir string, opt Options) (*Throwaway, error) {
 }
 
 // scratch mounts a tmpfs on each directory that programs expect to write to.
-// Programs of the host that lie there, such as one under /root, are bound on top.
+// Programs of the host that lie there, such as one under /root, are bound on top,
+// each from its place on the host: what the root filesystem has is covered by then.
 func scratch(s *specs.Spec, rep *hostfs.Report) {
 	for _, m := range [...]struct {
 		dir     string
@@ -63,14 +64,14 @@ func scratch(s *specs.Spec, rep *hostfs.Report) {
 		s.Mounts = append(s.Mounts, specs.Mount{Destination: m.dir, Type: "tmpfs", Source: "tmpfs", Options: m.options})
 		for _, p := range inside {
 			s.Mounts = append(s.Mounts, specs.Mount{
-				Destination: p, Type: "bind", Source: rep.Rootfs + p, Options: []string{"bind", "ro", "nosuid", "nodev"},
+				Destination: p, Type: "bind", Source: p, Options: []string{"bind", "ro", "nosuid", "nodev"},
 			})
 		}
 	}
 }
 
-// below returns the names directly in dir that the root filesystem has files
-// under, and whether dir or one of them is a link.
+// below returns the files in dir that the root filesystem has, and whether dir or
+// one of them is a link.
 func below(rep *hostfs.Report, dir string) (inside []string, linked bool) {
 	for i := range rep.Files {
 		f := &rep.Files[i]
@@ -81,14 +82,10 @@ func below(rep *hostfs.Report, dir string) (inside []string, linked bool) {
 		if rest == "" {
 			return nil, true
 		}
-		name, deeper, _ := strings.Cut(rest[1:], "/")
-		if deeper == "" && f.Target != "" {
+		if f.Target != "" {
 			return nil, true
 		}
-		// Files are ordered by path, so equal names follow each other.
-		if p := dir + "/" + name; len(inside) == 0 || inside[len(inside)-1] != p {
-			inside = append(inside, p)
-		}
+		inside = append(inside, f.Path)
 	}
 	return inside, false
 }

@@ -337,6 +337,18 @@ func TestTry(t *testing.T) {
 	if res.Code != 7 || res.Stdout != "hello\nberth\n1\n" || res.Stderr != "" {
 		t.Errorf("%+v", res)
 	}
+	// A program in a directory that is memory in the container.
+	dir, err := os.MkdirTemp("/tmp", "berth-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(dir+"/tool", []byte("#!/bin/sh\necho ran; touch /tmp/x && exit 4\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if res = h.Do("try", dir+"/tool"); res.Code != 4 || res.Stdout != "ran\n" {
+		t.Errorf("a program under /tmp: %d, %q, %s", res.Code, res.Stdout, res.Stderr)
+	}
 	res = h.Do("try", "no-such-program-here")
 	if res.Code != 1 || !strings.Contains(res.Stderr, "executable file not found in $PATH") {
 		t.Errorf("%+v", res)

@@ -317,3 +317,33 @@ func TestOddLinks(t *testing.T) {
 		t.Errorf("warnings: %q", rep.Warnings)
 	}
 }
+
+// A version manager's script in PATH leads to a tree that nobody can tell: the next
+// program of that name is taken, and said; with none, that something may be lacking.
+func TestWrapper(t *testing.T) {
+	root := t.TempDir()
+	put(t, root, "bin/sh", "data", 0o755)
+	put(t, root, "home/u/.v/shims/tool", "#!/usr/bin/env bash\nexec /home/u/.v/libexec/v tool\n", 0o755)
+	put(t, root, "home/u/.v/shims/only", "#!/bin/sh\nexec /home/u/.v/libexec/v only\n", 0o755)
+	put(t, root, "usr/bin/tool", "data", 0o755)
+	put(t, root, "usr/local/bin/script", "#!/bin/sh\n", 0o755)
+	put(t, root, "usr/bin/script", "data", 0o755)
+	put(t, root, "home/u/bin/plain", "data", 0o755)
+	put(t, root, "usr/bin/plain", "data", 0o755)
+	rep := build(t, Options{Root: root, Path: "/home/u/.v/shims:/home/u/bin:/usr/local/bin:/usr/bin"}, "tool", "only", "script", "plain", "sh")
+	for name, want := range map[string]string{
+		"tool": "/usr/bin/tool", "only": "/home/u/.v/shims/only", "script": "/usr/local/bin/script", "plain": "/home/u/bin/plain",
+	} {
+		if p := rep.Find(name); p == nil || p.Path != want {
+			t.Errorf("%s is %+v, want %s", name, p, want)
+		}
+	}
+	if !warned(rep, "tool: /home/u/.v/shims/tool", "/usr/bin/tool was taken instead") || !warned(rep, "only: /home/u/.v/shims/only", "tree of its own") {
+		t.Errorf("warnings %q", rep.Warnings)
+	}
+	for _, f := range rep.Files {
+		if f.Path == "/home/u/.v/shims/tool" {
+			t.Error("the script that was passed over is there")
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 
 // manifestVersion changes with the format and with what a build puts in, so
 // that root filesystems made by an older Berth are not used again.
-const manifestVersion = "berth hostfs 1"
+const manifestVersion = "berth hostfs 2"
 
 type fields struct{ b strings.Builder }
 

@@ -67,21 +67,55 @@ func (b *builder) lookup(name string) (string, error) {
 		}
 		return p, nil
 	}
+	wrapper := ""
 	for _, dir := range strings.Split(b.opt.Path+":"+standardPath, ":") {
 		// The working directory, which an empty or relative element means, is no
 		// place to take programs from unasked.
 		if !path.IsAbs(dir) {
 			continue
 		}
-		p := path.Clean(dir) + "/" + name
-		if dir == "/" {
-			p = "/" + name
+		p := path.Join(dir, name)
+		real, _, err := b.host.resolve(p)
+		if err != nil || !b.host.at(real).runs() {
+			continue
 		}
-		if real, _, err := b.host.resolve(p); err == nil && b.host.at(real).runs() {
+		if !b.isWrapper(real) {
+			if wrapper != "" {
+				b.warn(name + ": " + wrapper + " is a script that needs a tree of its own, " + p + " was taken instead")
+			}
 			return p, nil
 		}
+		if wrapper == "" {
+			wrapper = p
+		}
+	}
+	if wrapper != "" {
+		b.warn(name + ": " + wrapper + " is a script that may need a tree of its own, and nothing of that was taken along")
+		return wrapper, nil
 	}
 	return "", &missing{name}
+}
+
+// isWrapper says whether a program is a shell script outside the directories of the
+// system, as version managers put them into PATH: what it calls lies in a tree of
+// its own (~/.pyenv, ~/.asdf), which nobody can tell from the script.
+func (b *builder) isWrapper(real string) bool {
+	if strings.Contains(":"+standardPath+":", ":"+path.Dir(real)+":") {
+		return false
+	}
+	head, err := b.head(real)
+	if err != nil {
+		return false
+	}
+	interp, arg, ok := shebang(head)
+	if !ok {
+		return false
+	}
+	interp = path.Base(interp)
+	if interp == "env" {
+		interp = envProgram(arg)
+	}
+	return strings.HasSuffix(interp, "sh") // sh, bash, dash, zsh, ksh
 }
 
 // missing is the error about a bare name that is nowhere in PATH, in the words

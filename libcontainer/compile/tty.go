@@ -19,14 +19,12 @@ func (c *compiler) terminal() {
 	}
 	c.atProcess("terminal")
 	msg, master := program.FDMessage("master")
-	if c.pts != nil {
-		c.Do(program.CallOpenat, "open the pty multiplexer of the container's devpts", program.From(c.pts), program.Path("ptmx"),
-			program.Int(unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_CLOEXEC), program.Int(0)).Into(master)
-	} else {
-		c.inRoot("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY, "open the pty multiplexer").Into(master).
-			Say(unix.ENOENT, "cannot allocate a terminal: the container has no /dev/pts", "add a mount of type devpts")
-		c.isDevice(master, 5, 2, "/dev/pts/ptmx")
+	pts := c.pts
+	if pts == nil {
+		pts = c.foundPts()
 	}
+	c.Do(program.CallOpenat, "open the pty multiplexer of the container's devpts", program.From(pts), program.Path("ptmx"),
+		program.Int(unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_CLOEXEC), program.Int(0)).Into(master)
 	c.Do(program.CallIoctl, "unlock the pty", program.From(master), program.Int(unix.TIOCSPTLCK), program.Ptr(program.Buffer(8, "0")))
 	tty := c.Do(program.CallIoctl, "open its other end", program.From(master), program.Int(unix.TIOCGPTPEER),
 		program.Int(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)).FD("tty")
@@ -50,6 +48,22 @@ func (c *compiler) terminal() {
 	}
 	c.Do(program.CallClose, "close the terminal's first descriptor", program.From(tty))
 	c.Do(program.CallIoctl, "make it the controlling terminal", program.Int(0), program.Int(unix.TIOCSCTTY), program.Int(0))
+}
+
+// foundPts is the devpts that is there where the config mounts none: one that is
+// bound, or a joined mount namespace's. The file system is looked at before
+// anything is opened in it. A devpts holds what the kernel made and nothing else, so
+// what is ptmx there is the multiplexer, whereas to open what an image calls so may
+// do things, or hang.
+func (c *compiler) foundPts() *program.Slot {
+	pts := c.inRoot("/dev/pts", unix.O_PATH|unix.O_DIRECTORY, "look for the container's devpts").
+		Say(unix.ENOENT, "cannot allocate a terminal: the container has no /dev/pts", "add a mount of type devpts").FD("pts")
+	statfs := program.Buffer(120, "statfs")
+	c.Do(program.CallFstatfs, "look at what /dev/pts is", program.From(pts), program.Ptr(statfs))
+	magic := &program.Slot{Name: "statfs.type", Home: statfs, Inherited: -1}
+	c.Expect(program.From(magic), ^uint64(0), unix.DEVPTS_SUPER_MAGIC, unix.ENODEV, "see that /dev/pts is a devpts").
+		Say(0, "cannot allocate a terminal: the container's /dev/pts is no devpts", "add a mount of type devpts")
+	return pts
 }
 
 // console binds the pty at /dev/console. What is there must not be a symlink.

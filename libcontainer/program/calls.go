@@ -27,6 +27,7 @@ const (
 	CallFsconfig
 	CallFsmount
 	CallFsopen
+	CallFstatfs
 	CallGetcwd
 	CallIoctl
 	CallKeyctl
@@ -156,6 +157,8 @@ func (c Call) info() callInfo {
 		return callInfo{"fsmount", unix.SYS_FSMOUNT, []kind{kFD, kHex, kAttr}, true}
 	case CallFsopen:
 		return callInfo{"fsopen", unix.SYS_FSOPEN, []kind{kText, kHex}, true}
+	case CallFstatfs:
+		return callInfo{"fstatfs", unix.SYS_FSTATFS, []kind{kFD, kPtr}, false}
 	case CallGetcwd:
 		return callInfo{"getcwd", unix.SYS_GETCWD, []kind{kPtr, kInt}, false}
 	case CallIoctl:

@@ -464,3 +464,47 @@ func TestPidFDSocket(t *testing.T) {
 	c.fails("cannot reach the pidfd socket: connect /nosuch: no such file", "create", "--pidfd-socket", "/nosuch", "--bundle", c.bundle, c.id)
 	c.NothingLeft(c.id)
 }
+
+// What an image calls /dev/pts/ptmx is not opened to see what it is: that may
+// start a tape, or a process that waits at a FIFO.
+//
+// rows: PRO-2
+func TestTerminalOfTheImage(t *testing.T) {
+	skipOld(t, "wants a terminal outside")
+	noPts := func(s *specs.Spec) { s.Mounts = without(without(s.Mounts, "/dev/pts"), "/dev") }
+	c := newContainer(t, terminal(), noPts)
+	fifo := filepath.Join(c.bundle, "rootfs/dev/pts/ptmx")
+	if err := os.MkdirAll(filepath.Dir(fifo), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(fifo, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		if f, err := os.OpenFile(fifo, os.O_WRONLY, 0); err == nil {
+			f.Close()
+		}
+	}()
+	time.Sleep(20 * time.Millisecond)
+	c.fails("/dev/pts is no devpts", "run", "--bundle", c.bundle, c.id)
+	select {
+	case <-opened:
+		t.Error("the FIFO was opened")
+	default:
+	}
+	f, err := os.OpenFile(fifo, os.O_RDWR|unix.O_NONBLOCK, 0) // lets the other one go
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-opened
+	f.Close()
+
+	one(t, scenario{
+		name: "bound devpts", rows: "PRO-2",
+		change: on(terminal(), noPts, harness.Shell("tty"), func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/dev/pts", Type: "bind", Source: "/dev/pts", Options: []string{"bind"}})
+		}), match: []string{"^/dev/pts/[0-9]+"},
+	})
+}
