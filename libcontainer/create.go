@@ -26,8 +26,9 @@ type creation struct {
 	journal   *state.Journal
 	record    *state.Record
 	machine   *program.Machine
-	startFIFO int // the start FIFO, -1 for none
-	master    int // the pty's master, -1 until the child has sent it
+	joins     []int // namespaces to join, open
+	startFIFO int   // the start FIFO, -1 for none
+	master    int   // the pty's master, -1 until the child has sent it
 	pidFile   string
 	watch     *interruption // nil where nobody may interrupt
 }
@@ -80,7 +81,11 @@ func (r *Runtime) begin(id string, o *CreateOptions, waits, detached bool) (*cre
 	if err := r.inject(plan.Program.Program); err != nil {
 		return nil, err
 	}
-	return &creation{rt: r, plan: plan, opt: o, startFIFO: -1, master: -1}, nil
+	joins, err := openJoins(plan.Program.Joins)
+	if err != nil {
+		return nil, err
+	}
+	return &creation{rt: r, plan: plan, opt: o, joins: joins, startFIFO: -1, master: -1}, nil
 }
 
 // checkStdio refuses terminals without a place for them, and descriptors that
@@ -237,13 +242,15 @@ func (c *creation) spawn() error {
 		return err
 	}
 	defer unix.Close(image)
-	fds := make([]int, len(p.Descriptors))
+	fds, joins := make([]int, len(p.Descriptors)), c.joins
 	for i, d := range p.Descriptors {
 		switch fds[i] = -1; d.Kind {
 		case program.FDStdio, program.FDPreserved:
 			fds[i] = d.Number // the caller's own
 		case program.FDStartFIFO:
 			fds[i] = c.startFIFO
+		case program.FDNamespace:
+			fds[i], joins = joins[0], joins[1:]
 		}
 	}
 	cgroup := -1
@@ -412,6 +419,7 @@ func (c *creation) close() {
 	if c.machine != nil {
 		c.machine.Close()
 	}
+	closeAll(c.joins)
 	for _, fd := range []int{c.startFIFO, c.master} {
 		if fd >= 0 {
 			unix.Close(fd)

@@ -54,6 +54,9 @@ type Result struct {
 	*program.Program
 	// Warnings are what the user should hear although all goes on.
 	Warnings []*fault.Error
+	// Joins are the namespaces of the config to be joined, in the order in which their
+	// descriptors stand in the program's table. The runtime opens them.
+	Joins []Join
 	// Home is the memory of the string HOME=... where the config's environment
 	// lacks it: the runtime writes it at BarrierReady. nil otherwise.
 	Home *program.Data
@@ -87,6 +90,7 @@ type compiler struct {
 	entries   []*program.Slot       // cgroup files opened before it
 	exe       *program.Slot         // holds the address of the path to execute
 	home      *program.Data
+	handed    []program.Descriptor // what the runtime opened, beside socket and start FIFO
 	socket    int
 	startFIFO int
 }
@@ -132,14 +136,22 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	if err := c.err.OrNil(); err != nil {
 		return nil, err
 	}
+	return c.result(program.KindCreate), nil
+}
+
+func (c *compiler) result(kind program.Kind) *Result {
 	p := &program.Program{
-		Kind:         program.KindCreate,
+		Kind:         kind,
 		Steps:        c.Steps(),
 		CloneFlags:   c.ns.born,
 		Descriptors:  c.descriptors(),
 		Intermediate: c.ns.intermediate,
 	}
-	return &Result{Program: p, Warnings: c.warn, Home: c.home}, nil
+	r := &Result{Program: p, Warnings: c.warn, Home: c.home}
+	for i := range c.ns.joins {
+		r.Joins = append(r.Joins, c.ns.joins[i].Join)
+	}
+	return r
 }
 
 func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {
@@ -164,7 +176,24 @@ func (c *compiler) descriptors() []program.Descriptor {
 	if c.startFIFO >= 0 {
 		list = append(list, program.Descriptor{Name: "start-fifo", Number: c.startFIFO, Kind: program.FDStartFIFO, Keep: program.KeepUntilExec})
 	}
-	return list
+	return append(list, c.handed...)
+}
+
+// lastOwn is the highest descriptor that the interpreter keeps until execve.
+func (c *compiler) lastOwn() int {
+	if c.startFIFO >= 0 {
+		return c.startFIFO
+	}
+	return c.socket
+}
+
+// hand adds a descriptor that the runtime opens and the child is born with, until
+// the container is ready.
+func (c *compiler) hand(name string, kind program.FD) *program.Slot {
+	c.handed = append(c.handed, program.Descriptor{
+		Name: name, Number: c.lastOwn() + 1 + len(c.handed), Kind: kind, Keep: program.KeepUntilReady,
+	})
+	return c.handed[len(c.handed)-1].Slot()
 }
 
 // maxItems bounds the lists of which each element is several steps. The bound of
@@ -222,10 +251,7 @@ func (c *compiler) birth() {
 	c.at("")
 	c.dieWithParent()
 	c.Do(program.CallPrctl, "name the process for ps", program.Int(unix.PR_SET_NAME), program.Path("berth-init"))
-	last := c.socket
-	if c.startFIFO >= 0 {
-		last = c.startFIFO
-	}
+	last := c.lastOwn() + len(c.handed)
 	// Whatever the engine had open (conmon's pipes, the shim's socket) is not
 	// the container's: CVE-2024-21626 began with such a descriptor.
 	c.Do(program.CallCloseRange, "close every descriptor that is not the container's",

@@ -27,12 +27,20 @@ var nsKinds = [...]nsKind{
 	{specs.MountNamespace, unix.CLONE_NEWNS, "mount"},
 }
 
+// Join is a namespace that the config names by a path. The runtime opens it once,
+// looks at what it is, and hands it over by descriptor.
+type Join struct {
+	// Type is the CLONE_NEW* flag that the namespace must have; Word names it.
+	Type uintptr
+	Word string
+	// File is the path on the host; JSON is where the config has it.
+	File, JSON string
+}
+
 // join is a namespace to be joined.
 type join struct {
-	kind nsKind
-	file string
-	path string // JSON path
-	fd   *program.Slot
+	Join
+	fd *program.Slot
 }
 
 // namespaces says how the child comes by each of its namespaces.
@@ -68,7 +76,8 @@ func (c *compiler) planNamespaces() {
 				continue
 			}
 			n.joined |= k.flag
-			n.joins = append(n.joins, join{k, list[i].Path, item("linux.namespaces", i) + ".path", nil})
+			j := Join{k.flag, k.word, list[i].Path, item("linux.namespaces", i) + ".path"}
+			n.joins = append(n.joins, join{j, c.hand(k.word+"ns", program.FDNamespace)})
 		}
 	}
 	n.newUser = n.fresh&unix.CLONE_NEWUSER != 0
@@ -96,14 +105,8 @@ func (c *compiler) planNamespaces() {
 }
 
 // openHost opens what the child can reach only as long as it has the runtime's
-// rights and sees the runtime's files: namespaces, bind sources, /dev/null.
+// rights and sees the runtime's files: bind sources, /dev/null.
 func (c *compiler) openHost() {
-	for i := range c.ns.joins {
-		j := &c.ns.joins[i]
-		c.at(j.path)
-		j.fd = c.Do(program.CallOpenat, "open the "+j.kind.word+" namespace to join", program.AtCwd, program.Path(j.file),
-			program.Int(unix.O_RDONLY|unix.O_CLOEXEC), program.Int(0)).FD(j.kind.word + "ns")
-	}
 	if !c.clonesInside() {
 		if c.ns.has(unix.CLONE_NEWUSER) {
 			c.openSources()
@@ -186,7 +189,7 @@ func (c *compiler) joinNamespaces() {
 		c.joinUser()
 	}
 	for i := range n.joins {
-		if f := n.joins[i].kind.flag; f != unix.CLONE_NEWUSER && f != unix.CLONE_NEWNS {
+		if f := n.joins[i].Type; f != unix.CLONE_NEWUSER && f != unix.CLONE_NEWNS {
 			c.setns(&n.joins[i])
 		}
 	}
@@ -194,7 +197,7 @@ func (c *compiler) joinNamespaces() {
 		c.joinUser()
 	}
 	for i := range n.joins {
-		if n.joins[i].kind.flag == unix.CLONE_NEWNS {
+		if n.joins[i].Type == unix.CLONE_NEWNS {
 			c.setns(&n.joins[i])
 			c.goToRootfs()
 		}
@@ -206,7 +209,7 @@ func (c *compiler) joinNamespaces() {
 
 func (c *compiler) joinUser() {
 	for i := range c.ns.joins {
-		if c.ns.joins[i].kind.flag == unix.CLONE_NEWUSER {
+		if c.ns.joins[i].Type == unix.CLONE_NEWUSER {
 			c.setns(&c.ns.joins[i])
 			c.becomeRoot()
 		}
@@ -214,12 +217,12 @@ func (c *compiler) joinUser() {
 }
 
 func (c *compiler) setns(j *join) {
-	c.at(j.path)
-	hint := j.file + " is not a " + j.kind.word + " namespace"
-	if j.kind.flag == unix.CLONE_NEWUSER {
+	c.at(j.JSON)
+	hint := j.File + " is not a " + j.Word + " namespace"
+	if j.Type == unix.CLONE_NEWUSER {
 		hint += ", or it is the runtime's own, which cannot be joined again" // setns(2)
 	}
-	c.Do(program.CallSetns, "join the "+j.kind.word+" namespace", program.From(j.fd), program.Uint(uint64(j.kind.flag))).
+	c.Do(program.CallSetns, "join the "+j.Word+" namespace", program.From(j.fd), program.Uint(uint64(j.Type))).
 		Say(unix.EINVAL, "", hint)
 	c.Do(program.CallClose, "close it", program.From(j.fd))
 }

@@ -79,12 +79,8 @@ func (c *compiler) hide() {
 // settle is the last before the container is ready: no descriptor of the host
 // stays open, and the runtime may leave.
 func (c *compiler) settle() {
-	last := c.socket
-	if c.startFIFO >= 0 {
-		last = c.startFIFO
-	}
 	c.at("")
-	c.Do(program.CallCloseRange, "close every descriptor but the process's own", program.Int(last+1), program.Uint(maxUint32), program.Int(0))
+	c.Do(program.CallCloseRange, "close every descriptor but the process's own", program.Int(c.lastOwn()+1), program.Uint(maxUint32), program.Int(0))
 	c.Do(program.CallPrctl, "die with the runtime no longer", program.Int(unix.PR_SET_PDEATHSIG), program.Int(0))
 }
 
