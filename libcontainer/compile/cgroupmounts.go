@@ -72,8 +72,8 @@ func (c *compiler) hierarchy(h *CgroupDir, dest string, o *mountOptions) {
 		fd = c.mountFS(fs, o.set, "make it a mount").FD("mount")
 		c.closeFS(fs)
 	} else {
-		fd = c.Do(program.CallOpenTree, "clone the container's directory in the hierarchy "+name, program.AtCwd, program.Path(h.Path),
-			program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("mount")
+		fd = c.Slot("mount")
+		c.cloneHost(&c.Builder, fd, h.Path, unix.AT_RECURSIVE, "clone the container's directory in the hierarchy "+name)
 		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dir)
 	}
 	c.attach(fd, target{dest: dir, dir: true})
@@ -110,10 +110,10 @@ func (c *compiler) cgroup2Mount(m *specs.Mount, dest string, o *mountOptions) {
 		if !h.V2 || c.ns.fresh&unix.CLONE_NEWCGROUP != 0 {
 			continue
 		}
-		fd := c.Do(program.CallOpenTree, "clone the container's cgroup directory", program.AtCwd, program.Path(h.Path),
-			program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("mount")
-		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dest)
-		c.attach(fd, target{dest: dest, dir: true})
+		fd := c.Slot("mount")
+		c.cloneHost(&c.Builder, fd, h.Path, unix.AT_RECURSIVE, "clone the container's cgroup directory")
+		c.flags(fd, dest, o)
+		c.attach(fd, target{dest: dest, dir: true, spread: o.propagations})
 		return
 	}
 	v2 := *m

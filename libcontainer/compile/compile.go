@@ -85,6 +85,10 @@ type compiler struct {
 	pts  *program.Slot // the mount of the container's devpts
 	proc *program.Slot // a procfs of the child's own
 
+	// peers says whether mounts that are cloned now may be peers of the host's: what
+	// is mounted below such a clone appears on the host.
+	peers bool
+
 	mounted   []target              // what has been attached so far
 	sources   map[int]*program.Slot // bind sources opened before the user namespace
 	entries   []*program.Slot       // cgroup files opened before it
@@ -162,6 +166,7 @@ func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {
 		text:      program.Buffer(64, "buffer"),
 		socket:    3 + r.PreserveFDs,
 		startFIFO: -1,
+		peers:     true,
 	}
 	if r.StartFIFO {
 		c.startFIFO = c.socket + 1

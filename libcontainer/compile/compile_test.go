@@ -121,6 +121,8 @@ func TestMountOptions(t *testing.T) {
 		{options: "noatime,relatime", clr: atime},
 		{options: "relatime,strictatime", set: strict, clr: atime},
 		{options: "noatime,atime", clr: atime},
+		{options: "norelatime"},
+		{options: "noatime,norelatime", set: noatime, clr: atime},
 		{options: "rro", recSet: ro},
 		{options: "rro,rrw", recClr: ro},
 		{options: "rnoatime,ro", set: ro, recSet: noatime, recClr: atime, rdo: true},

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"encoding/binary"
 	"path"
 	"strings"
 
@@ -158,8 +159,12 @@ func (c *compiler) bindNode(b *program.Builder, dir *program.Slot, n *node) {
 		program.Int(unix.S_IFREG|0o644), program.Int(0)).Ignore(unix.EEXIST)
 	src := b.Do(program.CallOpenTree, "clone the host's "+n.path, program.AtCwd, program.Path(n.path),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).FD("node")
+	// The node stays the host's: who owns it inside may use the device, but not
+	// change its owner, mode or times; and nothing mounted over it appears there.
+	setattr(b, src, mountAttr{set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, propagation: unix.MS_PRIVATE}, false, "make it read-only, and private")
 	b.Do(program.CallStatx, "look at it", program.From(src), program.Path(""),
 		program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat))
+	b.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, uint64(n.mode&unix.S_IFMT)<<modeShift, unix.ENODEV, "see that the host's "+n.path+" is a device of the type that was asked for")
 	b.Expect(program.From(c.statRdev()), ^uint64(0), uint64(n.major)|uint64(n.minor)<<32, unix.ENODEV, "see that the host's "+n.path+" is the device that was asked for")
 	to := b.Do(program.CallOpenat2, "open the file to bind to", program.From(dir), program.Path(name),
 		program.Ptr(openHow(unix.O_PATH, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)), program.Int(24)).FD("target")
@@ -172,11 +177,9 @@ func (c *compiler) bindNode(b *program.Builder, dir *program.Slot, n *node) {
 // links makes the symbolic links of /dev (runtime-spec runtime-linux.md, Dev
 // symbolic links), if there is a /proc for them to point to.
 func (c *compiler) links() {
-	proc, pts := false, false
+	proc := false
 	for i := range c.spec.Mounts {
-		dest := path.Join("/", c.spec.Mounts[i].Destination)
-		proc = proc || dest == "/proc"
-		pts = pts || dest == "/dev/pts"
+		proc = proc || path.Join("/", c.spec.Mounts[i].Destination) == "/proc"
 	}
 	if proc {
 		for _, l := range [...][2]string{
@@ -188,14 +191,32 @@ func (c *compiler) links() {
 			c.link(l[0], l[1]).Ignore(unix.EEXIST)
 		}
 	}
-	if pts {
-		// An old node would be the host's multiplexer.
-		b := &program.Builder{Phase: c.Phase}
-		b.Do(program.CallUnlinkat, "remove the ptmx that is there", program.From(c.dev), program.Path("ptmx"), program.Int(0))
-		c.link("ptmx", "pts/ptmx").Fixup(program.Fixup{
-			On: []unix.Errno{unix.EEXIST}, Why: "replace the ptmx that is there", Steps: b.Steps(), Then: program.Retry,
-		})
-	}
+	c.link("ptmx", "pts/ptmx").Fixup(c.otherPtmx())
+}
+
+// otherPtmx is the fixup for a /dev/ptmx that is there already. A link to the
+// container's devpts is left alone, as the root may be read-only; all else goes: an
+// old node would be the host's multiplexer.
+func (c *compiler) otherPtmx() program.Fixup {
+	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	fd, n := b.Slot("ptmx"), b.Slot("length")
+	other, done := b.Label(), b.Label()
+	b.Do(program.CallOpenat, "open the ptmx that is there", program.From(c.dev), program.Path("ptmx"),
+		program.Int(unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC), program.Int(0)).Into(fd)
+	text := program.Buffer(64, "target")
+	b.Do(program.CallReadlinkat, "ask where it leads to", program.From(fd), program.Path(""), program.Ptr(text), program.Int(64)).
+		Into(n).On(unix.ENOENT, other).On(unix.EINVAL, other)
+	const right = "pts/ptmx" // just eight bytes, as a slot
+	b.Expect(program.From(n), ^uint64(0), uint64(len(right)), unix.EEXIST, "see that it is as long as "+right).On(unix.EEXIST, other)
+	b.Expect(program.From(&program.Slot{Name: "target", Home: text, Inherited: -1}), ^uint64(0), binary.LittleEndian.Uint64([]byte(right)),
+		unix.EEXIST, "see that it leads to "+right).On(unix.EEXIST, other)
+	b.Jump(done, "leave it")
+	b.Here(other)
+	b.Do(program.CallUnlinkat, "remove the ptmx that is there", program.From(c.dev), program.Path("ptmx"), program.Int(0))
+	b.Do(program.CallSymlinkat, "link /dev/ptmx to pts/ptmx", program.Path("pts/ptmx"), program.From(c.dev), program.Path("ptmx"))
+	b.Here(done)
+	b.Do(program.CallClose, "close it", program.From(fd))
+	return program.Fixup{On: []unix.Errno{unix.EEXIST}, Why: "see whether the ptmx that is there is right", Steps: b.Steps(), Then: program.Next}
 }
 
 func (c *compiler) link(name, target string) program.StepRef {

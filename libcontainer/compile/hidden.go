@@ -1,20 +1,38 @@
 package compile
 
 import (
+	"path"
+	"slices"
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/program"
 )
 
-// hiddenPaths write-protects and masks what the config lists. What is not there
-// is passed over: lists name files that only some kernels have.
+// hiddenPaths masks and write-protects what the config lists. What is not there is
+// passed over: lists name files that only some kernels have.
+//
+// What makes a path read-only is a clone of all that is there, laid over it: so masks
+// come first, and a path before those that it lies below, and the clone has them too.
+// The other way around they would end up under it.
 func (c *compiler) hiddenPaths() {
 	l := c.linux()
-	for i, p := range l.ReadonlyPaths {
-		c.at(item("linux.readonlyPaths", i))
-		c.readonlyPath(p)
+	c.maskedPaths(l.MaskedPaths)
+	order := make([]int, len(l.ReadonlyPaths))
+	for i := range order {
+		order[i] = i
 	}
-	if len(l.MaskedPaths) == 0 {
+	depth := func(i int) int { return strings.Count(path.Clean(l.ReadonlyPaths[i]), "/") }
+	slices.SortStableFunc(order, func(a, b int) int { return depth(b) - depth(a) })
+	for _, i := range order {
+		c.at(item("linux.readonlyPaths", i))
+		c.readonlyPath(l.ReadonlyPaths[i])
+	}
+}
+
+func (c *compiler) maskedPaths(list []string) {
+	if len(list) == 0 {
 		return
 	}
 	c.at("linux.maskedPaths")
@@ -22,7 +40,7 @@ func (c *compiler) hiddenPaths() {
 	// make and to reap.
 	empty := c.tmpfs("nr_inodes=1", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, "masked directories")
 	dirs, files := c.newMask(empty), c.newMask(c.null)
-	for i, p := range l.MaskedPaths {
+	for i, p := range list {
 		c.at(item("linux.maskedPaths", i))
 		c.maskPath(p, dirs, files)
 	}
@@ -40,13 +58,19 @@ func (c *compiler) inMount(p string, flags uint64, why string) program.StepRef {
 	return c.Do(program.CallOpenat2, why, program.From(fd), program.Path(rest), program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT)), program.Int(24))
 }
 
-// readonlyPath binds a path to itself, read-only, with all below it.
+// readonlyPath binds a path to itself, read-only. What is mounted below it comes
+// along as it is: a tmpfs of the config at /data/dir is not meant by /data.
 func (c *compiler) readonlyPath(p string) {
+	if path.Clean(p) == "/" {
+		// A mount over / would not be seen: the process is below it.
+		c.setattr(c.root, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, false, "make the root read-only")
+		return
+	}
 	end := c.Label()
 	to := c.inMount(p, unix.O_PATH, "open "+p+" to write-protect it").On(unix.ENOENT, end).On(unix.ENOTDIR, end).FD("target")
 	fd := c.Do(program.CallOpenTree, "clone it", program.From(to), program.Path(""),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)).FD("mount")
-	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, true, "make it read-only")
+	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, false, "make it read-only")
 	c.attachOver(fd, to, p)
 	c.Do(program.CallClose, "close the mount", program.From(fd))
 	c.Do(program.CallClose, "close "+p, program.From(to))

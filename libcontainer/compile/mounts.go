@@ -46,7 +46,8 @@ func (c *compiler) mount(i int, m *specs.Mount) {
 // remount changes the flags of what is mounted at dest.
 func (c *compiler) remount(dest string, o *mountOptions) {
 	fd := c.inRoot(dest, unix.O_PATH, "open "+dest).FD("mount")
-	c.flags(fd, dest, o, true)
+	c.flags(fd, dest, o)
+	c.spread(fd, dest, o.propagations)
 	c.Do(program.CallClose, "close it", program.From(fd))
 }
 
@@ -72,15 +73,22 @@ func (c *compiler) openSources() {
 }
 
 func (c *compiler) openSource(m *specs.Mount, o *mountOptions) *program.Slot {
-	flags := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	flags := uint64(0)
 	if o.rbind {
-		flags |= unix.AT_RECURSIVE
+		flags = unix.AT_RECURSIVE
 	}
-	src := c.source(m)
-	return c.Do(program.CallOpenTree, "clone "+src+" to bind it", program.AtCwd, program.Path(src), program.Uint(flags)).
+	src, fd := c.source(m), c.Slot("bind")
+	peers := c.peers
+	if o.shared() && c.ns.fresh&unix.CLONE_NEWUSER == 0 {
+		// The config wants the peer: what is mounted there is to appear on the host,
+		// if the root's propagation leaves it shared.
+		c.peers = false
+	}
+	c.cloneHost(&c.Builder, fd, src, flags, "clone "+src+" to bind it").
 		At(c.Path+".source").
-		Say(unix.EINVAL, "", "a mount below it may be unbindable").
-		FD("bind")
+		Say(unix.EINVAL, "", "a mount below it may be unbindable")
+	c.peers = peers
+	return fd
 }
 
 func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions) {
@@ -92,8 +100,8 @@ func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions
 	if fd == nil {
 		fd = c.openSource(m, o)
 	}
-	c.flags(fd, dest, o, true)
-	c.attach(fd, target{dest: dest, keep: dest == "/dev/pts"})
+	c.flags(fd, dest, o)
+	c.attach(fd, target{dest: dest, spread: o.propagations, keep: dest == "/dev/pts"})
 }
 
 // fileSystem mounts one that the kernel makes.
@@ -115,15 +123,15 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 		for _, step := range []program.StepRef{fs.opened, create, made} {
 			step.On(unix.EPERM, refused)
 		}
+		c.recursiveFlags(fd, dest, o)
 		c.Jump(done, "go on")
 		c.Here(refused)
-		c.cloneHost(m, fd, o)
+		c.hostsInstead(m, fd, dest, o)
 		c.Here(done)
+	} else {
+		c.recursiveFlags(fd, dest, o)
 	}
-	if o.recSet|o.recClr != 0 || len(o.propagations) > 0 {
-		c.flags(fd, dest, o, false)
-	}
-	c.attach(fd, target{dest: dest, dir: true, fresh: m.Type == "tmpfs", keep: m.Type == "devpts"})
+	c.attach(fd, target{dest: dest, dir: true, fresh: m.Type == "tmpfs", spread: o.propagations, keep: m.Type == "devpts"})
 }
 
 // fsContext is a file system that the kernel makes anew: a context is opened, is
@@ -197,32 +205,38 @@ func (c *compiler) parameter(fs *program.Slot, key, value string, has bool) prog
 		Say(unix.EINVAL, "", "the file system does not take this option")
 }
 
-// cloneHost takes the host's /sys or /proc, since a new one was refused.
-func (c *compiler) cloneHost(m *specs.Mount, fd *program.Slot, o *mountOptions) {
+// hostsInstead takes the host's /sys or /proc, since a new one was refused. What
+// the container asked for would have been its own, with nothing mounted below; the
+// host's has the cgroups below /sys, some of them the container's root's to write
+// (CVE-2023-25809). So /sys is read-only with all below it, whatever the options
+// say, and /proc all below it: itself is written to by every process for its own sake.
+func (c *compiler) hostsInstead(m *specs.Mount, fd *program.Slot, dest string, o *mountOptions) {
 	src := "/sys"
 	if m.Type == "proc" {
 		src = "/proc"
 	}
-	c.Do(program.CallOpenTree, "clone the host's "+src+" instead", program.AtCwd, program.Path(src),
-		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).Into(fd)
-	if o.set != 0 {
-		c.Do(program.CallMountSetattr, "set its flags", program.From(fd), program.Path(""),
-			program.Uint(unix.AT_EMPTY_PATH), program.Ptr(program.MountAttr(o.set, o.clr, 0)), program.Int(32))
+	c.cloneHost(&c.Builder, fd, src, unix.AT_RECURSIVE, "clone the host's "+src+" instead")
+	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, true, "make all of it read-only")
+	if m.Type == "proc" {
+		// EPERM: the host's is read-only itself, and locked.
+		c.setattr(fd, mountAttr{clr: unix.MOUNT_ATTR_RDONLY}, false, "make /proc itself writable").Ignore(unix.EPERM)
 	}
+	const ro = unix.MOUNT_ATTR_RDONLY
+	c.flags(fd, dest, &mountOptions{set: o.set, clr: o.clr &^ ro, recSet: o.recSet, recClr: o.recClr &^ ro})
 }
 
-// flags changes a mount while it is detached. own says whether the flags of the
-// mount itself are to be set too: a new file system has them from fsmount.
-func (c *compiler) flags(fd *program.Slot, dest string, o *mountOptions, own bool) {
-	if own && o.set|o.clr != 0 {
+// flags changes a mount while it is detached.
+func (c *compiler) flags(fd *program.Slot, dest string, o *mountOptions) {
+	if o.set|o.clr != 0 {
 		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dest).
 			Say(unix.EPERM, "", "a flag of the source is locked and may not be cleared here")
 	}
+	c.recursiveFlags(fd, dest, o)
+}
+
+func (c *compiler) recursiveFlags(fd *program.Slot, dest string, o *mountOptions) {
 	if o.recSet|o.recClr != 0 {
 		c.setattr(fd, mountAttr{set: o.recSet, clr: o.recClr}, true, "set the flags of "+dest+" and all below it")
-	}
-	for _, p := range o.propagations {
-		c.setattr(fd, mountAttr{propagation: p &^ unix.MS_REC}, p&unix.MS_REC != 0, "set the propagation of "+dest)
 	}
 }
 
@@ -234,6 +248,8 @@ type target struct {
 	// fresh says that it is a new and empty file system, so that nothing below
 	// dest is there yet.
 	fresh bool
+	// spread are the propagations that the options ask for: MS_* with MS_REC.
+	spread []uint64
 	// keep leaves the descriptor open: through the devpts' the console is opened.
 	keep bool
 	// fd is the mount, held open where something is made or hidden below it.
@@ -254,6 +270,7 @@ func (c *compiler) attach(fd *program.Slot, t target) {
 		// The kernel says EINVAL; engines look for the words of ENOTDIR.
 		Say(unix.EINVAL, "cannot attach the mount to "+t.dest+": one is a directory, the other is not a directory", "are you trying to mount a directory onto a file (or vice-versa)?")
 	c.Do(program.CallClose, "close the mount point", program.From(to))
+	c.spread(fd, t.dest, t.spread)
 	if c.needed(t.dest) {
 		t.fd = fd
 	}

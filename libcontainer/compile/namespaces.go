@@ -143,6 +143,9 @@ func (c *compiler) openNull() {
 	c.null = c.Do(program.CallOpenTree, "clone the host's /dev/null, to cover files with", program.AtCwd, program.Path("/dev/null"),
 		program.Uint(flags)).FD("null")
 	c.isDevice(c.null, 1, 3, "the host's /dev/null")
+	// It is the host's node: nothing that is mounted over it may appear there, and
+	// nobody may change its owner or mode through the mask.
+	c.setattr(c.null, mountAttr{set: unix.MOUNT_ATTR_RDONLY, propagation: unix.MS_PRIVATE}, false, "make it read-only, and private")
 }
 
 // isDevice checks that fd is the character device major:minor. The number alone

@@ -120,16 +120,27 @@ func (o *mountOptions) add(word string) {
 	}
 }
 
+// shared says whether the mount is to be shared.
+func (o *mountOptions) shared() bool {
+	shared := false
+	for _, p := range o.propagations {
+		shared = shared || p&unix.MS_SHARED != 0
+	}
+	return shared
+}
+
 // apply sets or clears one flag. The access time settings exclude each other,
 // and to set one the kernel wants the whole field cleared (mount_setattr(2)).
 func apply(set, clr *uint64, a attrOption) {
 	const atime = unix.MOUNT_ATTR__ATIME
 	switch a.flag {
 	case atimeRel:
-		*set &^= atime
 		if a.clear {
-			*set |= unix.MOUNT_ATTR_STRICTATIME
+			// There is no mount without one of the three: to take relatime back
+			// leaves the source's, and a new mount the kernel's own, relatime.
+			return
 		}
+		*set &^= atime
 		*clr |= atime
 	case unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR_STRICTATIME:
 		*set &^= atime

@@ -1,33 +1,12 @@
 package compile
 
 import (
-	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/program"
 )
-
-// propagation are the words for it, in rootfsPropagation and in mount options.
-func propagation(word string) (flag uint64, recursive, ok bool) {
-	if w, r := strings.CutPrefix(word, "r"); r {
-		word, recursive = w, true
-	}
-	switch word {
-	case "private":
-		flag = unix.MS_PRIVATE
-	case "shared":
-		flag = unix.MS_SHARED
-	case "slave":
-		flag = unix.MS_SLAVE
-	case "unbindable":
-		flag = unix.MS_UNBINDABLE
-	default:
-		return 0, false, false
-	}
-	return flag, recursive, true
-}
 
 // rootfs makes the root file system a mount of its own, and opens it. From here
 // on every path of the container is resolved below that descriptor.
@@ -45,53 +24,11 @@ func (c *compiler) rootfs() {
 	c.at("root.path")
 	c.root = c.Do(program.CallOpenTree, "clone the tree of the root file system", program.AtCwd, program.Path("."),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).FD("root")
+	if c.peers && c.linux().RootfsPropagation != "rshared" {
+		c.setattr(c.root, mountAttr{propagation: unix.MS_SLAVE}, true, "keep what is mounted below it from the host")
+	}
 	c.Do(program.CallMoveMount, "make the root file system a mount", program.From(c.root), program.Path(""),
 		program.AtCwd, program.Path("."), program.Uint(unix.MOVE_MOUNT_F_EMPTY_PATH))
-}
-
-// rootPropagation keeps what the container mounts from the host. pivot_root
-// refuses a root whose parent mount is shared (pivot_root(2)).
-func (c *compiler) rootPropagation() {
-	flag, rec := uint64(unix.MS_SLAVE), true
-	if word := c.linux().RootfsPropagation; word != "" {
-		c.at("linux.rootfsPropagation")
-		flag, rec, _ = propagation(word)
-	} else {
-		c.at("root.path")
-	}
-	f := flag
-	if flag == unix.MS_UNBINDABLE {
-		// The root file system is about to be cloned; pivot makes it unbindable.
-		f = unix.MS_PRIVATE
-	}
-	if rec {
-		f |= unix.MS_REC
-	}
-	c.mountFlags("/", f, "keep mounts of the container from spreading to the host")
-	if flag == unix.MS_SHARED {
-		c.parentPrivate()
-	}
-}
-
-// parentPrivate makes the mount that holds the root file system private: the
-// first ancestor that is a mount point. The others answer EINVAL.
-func (c *compiler) parentPrivate() {
-	done := c.Label()
-	for dir := c.req.Rootfs; ; dir = path.Dir(dir) {
-		next := c.Label()
-		c.mountFlags(dir, unix.MS_PRIVATE, "make the mount below the root file system private").On(unix.EINVAL, next)
-		if dir == "/" {
-			c.Here(next)
-			break
-		}
-		c.Jump(done, "go on: that was the mount")
-		c.Here(next)
-	}
-	c.Here(done)
-}
-
-func (c *compiler) mountFlags(target string, flags uint64, why string) program.StepRef {
-	return c.Do(program.CallMount, why, program.Int(0), program.Path(target), program.Int(0), program.Uint(flags), program.Int(0))
 }
 
 // pivot leaves the host's file systems.
@@ -109,6 +46,9 @@ func (c *compiler) pivot() {
 		c.Do(program.CallChroot, "make it the root", program.Path("."))
 	case c.req.NoPivot:
 		// On a ramdisk there is no root to pivot from.
+		if c.peers {
+			c.mountFlags("/", unix.MS_PRIVATE, "keep the move from the host")
+		}
 		c.Do(program.CallMount, "move the new root over the old one",
 			program.Path("."), program.Path("/"), program.Int(0), program.Uint(unix.MS_MOVE), program.Int(0)).
 			Say(unix.EINVAL, "", "the parent of the root file system's mount must not be shared")
@@ -130,21 +70,6 @@ func (c *compiler) pivot() {
 	c.Do(program.CallChdir, "go to /", program.Path("/"))
 }
 
-// finalPropagation gives the root the propagation that the config asks for. It
-// comes after all mounts: an unbindable tree can not be cloned any more.
-func (c *compiler) finalPropagation() {
-	word := c.linux().RootfsPropagation
-	if word == "" || !c.ns.has(unix.CLONE_NEWNS) {
-		return
-	}
-	c.at("linux.rootfsPropagation")
-	flag, rec, _ := propagation(word)
-	if rec {
-		flag |= unix.MS_REC
-	}
-	c.mountFlags("/", flag, "set the propagation of the root")
-}
-
 // readonlyRoot comes after everything that is made in the root file system. The
 // flags that the mount already has stay: a locked one could not be cleared.
 func (c *compiler) readonlyRoot() {
@@ -159,11 +84,15 @@ func (c *compiler) readonlyRoot() {
 type mountAttr struct{ set, clr, propagation uint64 }
 
 func (c *compiler) setattr(fd *program.Slot, a mountAttr, recursive bool, why string) program.StepRef {
+	return setattr(&c.Builder, fd, a, recursive, why)
+}
+
+func setattr(b *program.Builder, fd *program.Slot, a mountAttr, recursive bool, why string) program.StepRef {
 	flags := uint64(unix.AT_EMPTY_PATH)
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	return c.Do(program.CallMountSetattr, why, program.From(fd), program.Path(""), program.Uint(flags),
+	return b.Do(program.CallMountSetattr, why, program.From(fd), program.Path(""), program.Uint(flags),
 		program.Ptr(program.MountAttr(a.set, a.clr, a.propagation)), program.Int(32))
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 // process the reaper of all that the runtimes leave, and clears up. TestMain
 // calls it.
 func Main(m *testing.M) {
+	ownMounts()
 	dir, err := os.MkdirTemp("", "berth-test-")
 	if err != nil {
 		panic(err)
@@ -44,6 +46,33 @@ func Main(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// hostMounts names the variable that says how mounts of the machine that the tests
+// see spread. Unless it is "private" they are shared, as systemd makes them: then
+// what a runtime mounts without care appears on the host and stays.
+const hostMounts = "HOST_MOUNTS"
+
+// ownMounts executes the tests anew in a mount namespace of their own. What a
+// runtime leaves mounted there is this package's doing for sure, and gone with it.
+func ownMounts() {
+	const done = "HARNESS_MOUNT_NAMESPACE"
+	if os.Geteuid() != 0 || os.Getenv(done) != "" {
+		return
+	}
+	// execve takes the namespace of the thread that calls it for the whole process.
+	runtime.LockOSThread()
+	err := unix.Unshare(unix.CLONE_NEWNS)
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err == nil && os.Getenv(hostMounts) != "private" {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
+	}
+	if err == nil {
+		err = unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), done+"=1"))
+	}
+	panic("a mount namespace for the tests: " + err.Error())
 }
 
 var (
@@ -102,6 +131,8 @@ type Host struct {
 	Global []string
 	// Env is added to the runtime's environment.
 	Env []string
+	// mounted is what was mounted on the host at first.
+	mounted []string
 }
 
 // New returns a Host whose root is removed, with all containers in it, when the
@@ -117,7 +148,7 @@ func New(t testing.TB) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Host{t: t, Binary: bin, Root: root}
+	h := &Host{t: t, Binary: bin, Root: root, mounted: mountinfo()}
 	t.Cleanup(h.cleanUp)
 	return h
 }
@@ -134,6 +165,9 @@ func (h *Host) cleanUp() {
 		h.t.Errorf("left in the state root: %v", left)
 	}
 	os.RemoveAll(h.Root)
+	for _, m := range h.mountsChanged() {
+		h.t.Errorf("the host's mounts: %s", m)
+	}
 }
 
 // ID returns an id that no other test uses.

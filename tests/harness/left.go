@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,8 +87,7 @@ func cgroupDirs(id string) []string {
 // hierarchies are the cgroup mounts.
 func hierarchies() []string {
 	var all []string
-	b, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.SplitSeq(string(b), "\n") {
+	for _, line := range mountinfo() {
 		before, after, ok := strings.Cut(line, " - ")
 		f := strings.Fields(before)
 		if ok && len(f) > 4 && strings.HasPrefix(after, "cgroup") {
@@ -114,10 +114,38 @@ func files(dir string) []string {
 	return left
 }
 
+// mountinfo has a line for each mount of the host (proc_pid_mountinfo(5)).
+func mountinfo() []string {
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	return Lines(string(b))
+}
+
+// mountsChanged lists the mounts of the host that have come, gone or changed since
+// the test began: by what they are, their flags, and how they spread. Mounts that
+// a namespace's end takes away are given time.
+func (h *Host) mountsChanged() []string {
+	for end := time.Now().Add(settle); ; time.Sleep(2 * time.Millisecond) {
+		var changed []string
+		now := mountinfo()
+		for _, m := range now {
+			if !slices.Contains(h.mounted, m) {
+				changed = append(changed, "new: "+m)
+			}
+		}
+		for _, m := range h.mounted {
+			if !slices.Contains(now, m) {
+				changed = append(changed, "gone: "+m)
+			}
+		}
+		if len(changed) == 0 || time.Now().After(end) {
+			return changed
+		}
+	}
+}
+
 func mounts(root, id string) []string {
 	var left []string
-	b, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.SplitSeq(string(b), "\n") {
+	for _, line := range mountinfo() {
 		f := strings.Fields(line)
 		if len(f) > 4 && (strings.HasPrefix(f[4], root) || strings.HasPrefix(f[4], work) || strings.Contains(f[4]+"/", "/"+id+"/")) {
 			left = append(left, "mount "+f[4])

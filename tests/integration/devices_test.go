@@ -58,6 +58,7 @@ func TestDev(t *testing.T) {
 			name: "a symlink in a node's place is not followed", rows: "DEV-4", prep: symlink("/etc/passwd", "dev/null"),
 			change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }), code: 1, err: "/dev/null", old: "takes what is there",
 		},
+		{name: "ptmx without devpts", rows: "FS-12", change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev/pts") }, harness.Args("/bin/readlink", "/dev/ptmx")), out: "pts/ptmx"},
 		{name: "an old ptmx goes", rows: "FS-12", prep: files("dev/ptmx", "x"), change: on(func(s *specs.Spec) { s.Mounts = without(s.Mounts, "/dev") }, harness.Args("/bin/readlink", "/dev/ptmx")), out: "pts/ptmx"},
 		{name: "/dev is a symlink", prep: preps(func(t *testing.T, b string) {
 			if err := os.Remove(b + "/rootfs/dev"); err != nil {
@@ -84,12 +85,30 @@ func TestDevices(t *testing.T) {
 		{name: "the same device twice", rows: "DEV-9", change: on(devices(specs.LinuxDevice{Path: "/dev/a", Type: "c", Major: 1, Minor: 3}, specs.LinuxDevice{Path: "/dev/b", Type: "c", Major: 1, Minor: 3}), harness.Args("/bin/stat", "-c", "%t:%T", "/dev/a", "/dev/b")), out: "1:3\n1:3", talks: true},
 		{name: "in a user namespace", rows: "DEV-1", old: "denies what it lists itself", change: on(harness.UserNamespace, devices(specs.LinuxDevice{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5}), harness.Shell("head -c2 /dev/zero | od -An -tx1")), match: []string{"00 00"}},
 		{name: "not the host's, in a user namespace", rows: "DEV-1", change: on(harness.UserNamespace, devices(specs.LinuxDevice{Path: "/dev/nosuch", Type: "c", Major: 1, Minor: 5})), code: 1, err: "/dev/nosuch"},
+		{name: "another type of that number, in a user namespace", rows: "DEV-1", change: on(harness.UserNamespace, devices(specs.LinuxDevice{Path: "/dev/bt-block", Type: "c", Major: 7, Minor: 0})), prep: hostNode("/dev/bt-block", unix.S_IFBLK, 7, 0), code: 1, err: "/dev/bt-block", old: "binds what is there"},
+		{
+			name: "the host's node can't be changed", rows: "DEV-1", change: on(mapped(mapping(0, 0, 65536), mapping(0, 0, 65536)), devices(specs.LinuxDevice{Path: "/dev/bt-zero", Type: "c", Major: 1, Minor: 5}), allow,
+				harness.Shell("head -c2 /dev/bt-zero | od -An -tx1; echo > /dev/bt-zero; chmod 777 /dev/bt-zero; chown 7:7 /dev/bt-zero; touch /dev/bt-zero; stat -c '%a %u' /dev/bt-zero")),
+			prep: hostNode("/dev/bt-zero", unix.S_IFCHR, 1, 5), match: []string{"00 00", "^600 0$"}, err: "chmod: /dev/bt-zero: Read-only file system", old: "lets its root change it",
+		},
 		{name: "another device of that name, in a user namespace", rows: "DEV-1", change: on(harness.UserNamespace, devices(specs.LinuxDevice{Path: "/dev/zero", Type: "c", Major: 1, Minor: 3})), code: 1, err: "/dev/zero", old: "binds what is there"},
 		{name: "fifo in a user namespace", rows: "DEV-2", change: on(harness.UserNamespace, devices(specs.LinuxDevice{Path: "/dev/pipe", Type: "p"}), harness.Args("/bin/stat", "-c", "%F", "/dev/pipe")), out: "fifo", old: "binds it from the host"},
 		{name: "unknown type", rows: "DEV-2", change: on(devices(specs.LinuxDevice{Path: "/dev/x", Type: "x"})), code: 1, err: "invalid device type|invalid type"},
 		{name: "relative path", rows: "DEV-3", change: on(devices(specs.LinuxDevice{Path: "dev/x", Type: "c"})), code: 1, err: "absolute", old: "takes it"},
 		{name: "number too large", rows: "DEV-5", change: on(devices(specs.LinuxDevice{Path: "/dev/x", Type: "c", Major: 4096})), code: 1, err: "4096|4095", old: "cuts it off"},
 	})
+}
+
+// hostNode is a prep that makes a device node on the host until the test ends.
+func hostNode(path string, typ, major, minor uint32) func(*testing.T, string) {
+	return func(t *testing.T, _ string) {
+		t.Helper()
+		_ = os.Remove(path)
+		if err := unix.Mknod(path, typ|0o600, int(unix.Mkdev(major, minor))); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(path) })
+	}
 }
 
 // rows: FS-19
@@ -174,10 +193,14 @@ func TestMaskedAndReadonlyPaths(t *testing.T) {
 		{name: "read-only file", rows: "SEC-8", prep: files("file", "x"), change: on(ro("/file"), harness.Shell("cat /file; echo y > /file")), out: "x", code: 1, err: "[Rr]ead-only file system"},
 		{name: "read-only directory", rows: "SEC-8", change: on(ro("/etc"), harness.Shell("cat /etc/passwd | wc -l; touch /etc/x")), out: "2", code: 1, err: "Read-only file system"},
 		{name: "read-only and absent", rows: "SEC-8", change: on(ro("/nosuch", "/no/such", "/etc/passwd/x")), old: "fails below a file"},
-		{name: "read-only with mounts below", rows: "SEC-8", prep: mkdirs("src/sub"), change: on(nested, ro("/m"), harness.Shell("touch /m/x 2>/dev/null || echo first; touch /m/sub/x")), out: "first", code: 1, err: "Read-only file system", old: "leaves what is below writable"},
+		{name: "read-only with mounts below", rows: "SEC-8", prep: mkdirs("src/sub"), change: on(nested, ro("/m"), harness.Shell("touch /m/sub/x && echo below is as it was; touch /m/x")), out: "below is as it was", code: 1, err: "Read-only file system"},
+		{name: "read-only root", rows: "SEC-8", change: on(ro("/"), mounts(tmpfs("/m")), harness.Shell("touch /m/x /dev/x && echo mounts are not; touch /x")), out: "mounts are not", code: 1, err: "Read-only file system"},
+		{name: "masks are read-only mounts", rows: "SEC-7", prep: files("file", "x"), change: on(mask("/etc/passwd", "/file"), harness.Shell(`awk '$5 == "/etc/passwd" || $5 == "/file" { print $5, $6; for (i = 7; $i != "-"; i++) print $i }' /proc/self/mountinfo`)), match: []string{"^/etc/passwd ro", "^/file ro"}, reject: []string{"shared|master"}, old: "leaves them writable"},
 		{name: "read-only keeps other flags", rows: "SEC-8", change: on(mounts(tmpfs("/m", "nosuid", "nodev", "noexec")), ro("/m"), harness.Shell(show)), match: []string{"^/m ro,nosuid,nodev,noexec"}},
 		{name: "read-only sysctl", rows: "SEC-8", change: on(harness.Shell("echo x > /proc/sys/kernel/domainname")), code: 1, err: "[Rr]ead-only file system"},
 		{name: "read-only in a user namespace", rows: "SEC-8", change: on(harness.UserNamespace, ro("/etc"), harness.Shell("touch /etc/x")), code: 1, err: "Read-only file system"},
+		{name: "a mask below a read-only path", rows: "SEC-7 SEC-8", change: on(mounts(tmpfs("/m"), tmpfs("/m/sub"), bind("rootfs/etc", "/m/sub/etc")), ro("/m", "/m/sub"), mask("/m/sub/etc/passwd"),
+			harness.Shell("wc -c < /m/sub/etc/passwd; touch /m/x || touch /m/sub/x || touch /m/sub/etc/x")), out: "0", err: "/m/x: Read-only(.|\n)*/m/sub/x: Read-only"},
 		{name: "both", rows: "SEC-7 SEC-8", change: on(ro("/etc"), mask("/etc/passwd"), harness.Shell("wc -c < /etc/passwd; touch /etc/x")), out: "0", code: 1, err: "Read-only file system"},
 		{name: "relative mask", rows: "SEC-7", change: on(mask("etc")), code: 1, err: "absolute|etc", old: "not checked"},
 		{name: "relative read-only path", rows: "SEC-8", change: on(ro("etc")), code: 1, err: "absolute|etc", old: "not checked"},
