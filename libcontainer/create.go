@@ -1,9 +1,11 @@
 package libcontainer
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -275,12 +277,28 @@ func (c *creation) spawn() error {
 }
 
 // seal puts the image where it can be executed: into a sealed memfd, or, where
-// policy forbids to execute those, into a file of the state directory.
+// policy forbids to execute those, into a file without a name. /run, where the state
+// directory lies, may be mounted noexec (Debian's initramfs does so): then the next
+// place is tried.
 func (c *creation) seal(img []byte) (int, error) {
 	if c.plan.Facts.MemfdExec {
 		return program.Seal(img)
 	}
-	return program.SealFile(img, c.dir.ImagePath())
+	var tried []string
+	for _, dir := range c.dir.ImageDirs() {
+		fd, err := program.SealFile(img, dir)
+		if err == nil {
+			return fd, nil
+		}
+		var e *fault.Error
+		if errors.As(err, &e) {
+			tried = append(tried, e.Call+": "+errors.Unwrap(e).Error())
+		}
+	}
+	return -1, &fault.Error{
+		Msg:  "there is no place that the container's image can be executed from: memfds may not be (vm.memfd_noexec is 2), nor files: " + strings.Join(tried, "; "),
+		Hint: "mount one of these without noexec, or set vm.memfd_noexec to 1",
+	}
 }
 
 // noteChild journals the child. Until now it would have ended by itself without
@@ -350,7 +368,10 @@ func (c *creation) setHome() error {
 		return nil
 	}
 	u := c.plan.Bundle.Spec.Process.User
-	value := homeOf(c.machine.Pid, u.UID, home.Size-len("HOME=")-1)
+	value, err := homeOf(c.machine.Pid, u.UID, home.Size-len("HOME=")-1)
+	if err != nil {
+		c.rt.Log.Warn("HOME is set to /: " + err.Error())
+	}
 	if value == "" || value == "/" {
 		return nil
 	}

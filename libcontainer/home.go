@@ -3,18 +3,41 @@ package libcontainer
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/fault"
 )
 
 // maxPasswd bounds what is read of a container's /etc/passwd: the file is the
 // image's, and may be anything.
 const maxPasswd = 1 << 20
 
+// passwdPatience bounds the wait for the container's /etc/passwd. It may lie on a
+// file system whose server is gone, and no timeout of ours reaches into open(2).
+const passwdPatience = 2 * time.Second
+
 // homeOf looks the home directory of uid up in the /etc/passwd of the container
 // whose init is pid; empty when there is no entry, or one of more than limit bytes.
-// The path is resolved below the container's root, and only a regular file is read.
-func homeOf(pid int, uid uint32, limit int) string {
+// Where the file system does not answer that is an error, and the thread that asks
+// it is left behind until it does, or until the runtime ends.
+func homeOf(pid int, uid uint32, limit int) (string, error) {
+	found := make(chan string, 1)
+	go func() { found <- lookUpHome(pid, uid, limit) }()
+	timer := time.NewTimer(passwdPatience)
+	defer timer.Stop()
+	select {
+	case home := <-found:
+		return home, nil
+	case <-timer.C:
+		return "", &fault.Error{Msg: "the file system of the container's /etc/passwd does not answer", Errno: unix.ETIMEDOUT}
+	}
+}
+
+// lookUpHome resolves the path below the container's root, and reads only a
+// regular file.
+func lookUpHome(pid int, uid uint32, limit int) string {
 	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return ""

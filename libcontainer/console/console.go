@@ -6,7 +6,6 @@ package console
 import (
 	"io"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/unixsocket"
 )
 
 // Send hands a pty's master to the process that listens on a unix socket: one
@@ -29,7 +29,7 @@ func SendPidFD(socket string, pidfd int, payload string) error {
 }
 
 func sendFD(socket string, fd int, payload, name, what string) error {
-	conn, err := connect(socket)
+	conn, err := unixsocket.Connect(socket, unix.SOCK_STREAM)
 	if err != nil {
 		return &fault.Error{Msg: "cannot reach the " + name, Call: "connect " + socket, Err: err}
 	}
@@ -38,36 +38,6 @@ func sendFD(socket string, fd int, payload, name, what string) error {
 		return &fault.Error{Msg: "cannot send the " + what + " to the " + name, Call: "sendmsg " + socket, Err: err}
 	}
 	return nil
-}
-
-// connect connects to a unix socket by a path of any length: the kernel's address
-// has room for 108 bytes (unix(7)), and engines keep their sockets deep below.
-func connect(socket string) (int, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	name := socket
-	if len(name) >= len(unix.RawSockaddrUnix{}.Path) {
-		file, err := unix.Open(socket, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			unix.Close(fd)
-			return -1, err
-		}
-		defer unix.Close(file)
-		name = "/proc/self/fd/" + strconv.Itoa(file)
-	}
-	for {
-		err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }
 
 // Terminal joins a pty's master to the caller's terminal.

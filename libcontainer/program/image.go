@@ -2,6 +2,7 @@ package program
 
 import (
 	"encoding/binary"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -256,29 +257,32 @@ func writeAll(fd int, b []byte) error {
 }
 
 // SealFile is Seal for hosts where policy forbids to execute a memfd
-// (vm.memfd_noexec=2, integrity checks): a file at path that is opened, and
-// unlinked at once. It has no seals, but it is no file of Berth's own, and nobody
-// can open it for writing while it is executed (ETXTBSY).
-func SealFile(img []byte, path string) (int, error) {
+// (vm.memfd_noexec=2, integrity checks): a file in dir that never has a name, so
+// that nothing is left of it, and that nobody has open for writing. A dir that is
+// mounted noexec gives EACCES, as execve would.
+func SealFile(img []byte, dir string) (int, error) {
 	no := func(call string, err error) (int, error) {
-		return -1, &fault.Error{Msg: "cannot make the container's image", Call: call + " " + path, Err: err}
+		return -1, &fault.Error{Msg: "cannot make the container's image", Call: call + " " + dir, Err: err}
 	}
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o700)
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o700)
 	if err != nil {
 		return no("open", err)
 	}
-	err = writeAll(fd, img)
-	if err != nil {
-		unix.Close(fd)
-		unix.Unlink(path)
+	defer unix.Close(fd)
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return no("fstatfs", err)
+	}
+	if st.Flags&unix.ST_NOEXEC != 0 {
+		return no("execute in", unix.EACCES)
+	}
+	if err := writeAll(fd, img); err != nil {
 		return no("write", err)
 	}
 	// A descriptor for writing would make execve answer ETXTBSY.
-	ro, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	unix.Close(fd)
-	unix.Unlink(path)
+	ro, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return no("open", err)
+		return no("open again in", err)
 	}
 	return ro, nil
 }

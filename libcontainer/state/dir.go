@@ -14,7 +14,6 @@ const (
 	configFile  = "config.json"
 	journalFile = "journal"
 	fifoFile    = "start.fifo"
-	imageFile   = "image"
 	tempSuffix  = ".new"
 )
 
@@ -134,9 +133,9 @@ func (d *Dir) Config() ([]byte, error) {
 // FIFOPath is the path of the start FIFO.
 func (d *Dir) FIFOPath() string { return d.path + "/" + fifoFile }
 
-// ImagePath is where the image of the interpreter goes on hosts whose memfds
-// may not be executed.
-func (d *Dir) ImagePath() string { return d.path + "/" + imageFile }
+// ImageDirs are the directories that the image of the interpreter may be a file of,
+// without a name, on hosts whose memfds may not be executed.
+func (d *Dir) ImageDirs() []string { return []string{d.path, "/var/tmp", "/tmp"} }
 
 // MakeFIFO makes the start FIFO for the caller alone: the child inherits it open.
 func (d *Dir) MakeFIFO() error {
@@ -164,7 +163,7 @@ func (d *Dir) RemoveFIFO() error {
 // again after this was interrupted, still finds it. d stays open.
 func (d *Dir) Remove() error {
 	for _, name := range [...]string{
-		fifoFile, imageFile, configFile, configFile + tempSuffix,
+		fifoFile, configFile, configFile + tempSuffix,
 		journalFile + tempSuffix, recordFile + tempSuffix, journalFile, recordFile,
 	} {
 		if err := unix.Unlinkat(d.fd, name, 0); err != nil && err != unix.ENOENT && err != unix.EISDIR {

@@ -98,17 +98,15 @@ func sleep(t *testing.T, path string) *Record {
 func TestStatus(t *testing.T) {
 	_, d := newDir(t)
 	d.creator = false
-	image := d.ImagePath()
 	sleeper, err := exec.LookPath("sleep")
-	if err == nil {
-		var data []byte
-		if data, err = os.ReadFile(sleeper); err == nil {
-			err = os.WriteFile(image, data, 0o700)
-		}
-	}
 	if err != nil {
 		t.Skip("no sleep program to copy: ", err)
 	}
+	data, err := os.ReadFile(sleeper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := nameless(t, d.Path(), data)
 	want := func(r *Record, st Status) {
 		t.Helper()
 		if got, err := d.Status(r); got != st || err != nil {
@@ -121,11 +119,8 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(interpreter, Created)
-	want(program, Running) // start was killed before it removed the FIFO
-	if err := os.Remove(image); err != nil {
-		t.Fatal(err)
-	}
-	want(interpreter, Created)
+	want(program, Running)                                  // start was killed before it removed the FIFO
+	want(sleep(t, nameless(t, t.TempDir(), data)), Running) // another one's
 	unix.Kill(interpreter.PID, unix.SIGKILL)
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if st, _ := d.Status(interpreter); st == Stopped {
@@ -135,6 +130,19 @@ func TestStatus(t *testing.T) {
 	want(interpreter, Stopped)
 	want(&Record{}, Stopped)
 	want(&Record{PID: program.PID, StartTime: program.StartTime + 1}, Stopped)
+}
+
+// nameless makes a file without a name in dir, and returns a path to execute it by.
+func nameless(t *testing.T, dir string, data []byte) string {
+	t.Helper()
+	fd := must(unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o700))
+	if err := writeAll(fd, data); err != nil {
+		t.Fatal(err)
+	}
+	ro := must(unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0))
+	unix.Close(fd)
+	t.Cleanup(func() { unix.Close(ro) })
+	return "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.Itoa(ro)
 }
 
 // A memfd shows by its name.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -123,7 +124,17 @@ func (d *Dir) waitsForStart(p *Process) (waits, alive bool, err error) {
 }
 
 // isInterpreter recognises the image by what /proc/PID/exe shows of it: a memfd,
-// or the file in the state directory, which is unlinked once it runs.
+// or a file that never had a name: "/run/berth/id/#1234 (deleted)".
 func (d *Dir) isInterpreter(exe string) bool {
-	return strings.HasPrefix(exe, "/memfd:berth") || strings.TrimSuffix(exe, " (deleted)") == d.ImagePath()
+	if strings.HasPrefix(exe, "/memfd:berth") {
+		return true
+	}
+	name, ok := strings.CutSuffix(exe, " (deleted)")
+	i := strings.LastIndexByte(name, '/')
+	if !ok || i < 0 || !slices.Contains(d.ImageDirs(), name[:i]) {
+		return false
+	}
+	number, ok := strings.CutPrefix(name[i+1:], "#")
+	_, err := strconv.ParseUint(number, 10, 64)
+	return ok && err == nil
 }

@@ -97,7 +97,7 @@ func TestRemoveFollowsNothing(t *testing.T) {
 	for _, err := range []error{
 		d.WriteRecord(&Record{ID: "one"}), d.WriteConfig([]byte("{}")), d.MakeFIFO(),
 		os.MkdirAll(d.Path()+"/sub/sub", 0o700), os.Symlink(outside, d.Path()+"/sub/link"),
-		os.Symlink(outside, d.ImagePath()), os.WriteFile(d.Path()+"/other", nil, 0o600),
+		os.Symlink(outside, d.Path()+"/link"), os.WriteFile(d.Path()+"/other", nil, 0o600),
 	} {
 		if err != nil {
 			t.Fatal(err)

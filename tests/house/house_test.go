@@ -108,21 +108,23 @@ func TestForbidden(t *testing.T) {
 // arrows says which packages a package of the library may import: those further
 // down. What is not named may import none of them.
 var arrows = map[string][]string{
-	"berth":                      {"berth/cli"},
-	"berth/cli":                  {"berth/bundles", "berth/bundles/hostfs", "berth/libcontainer", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/program", "berth/libcontainer/cgroups", "berth/libcontainer/state", "berth/spec"},
-	"berth/bundles":              {"berth/bundles/hostfs", "berth/libcontainer/fault", "berth/libcontainer/host"},
-	"berth/bundles/hostfs":       {"berth/libcontainer/fault"},
-	"berth/spec":                 {"berth/libcontainer/fault"},
-	"berth/libcontainer":         {"berth/libcontainer/cgroups", "berth/libcontainer/compile", "berth/libcontainer/console", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/program", "berth/libcontainer/state", "berth/spec"},
-	"berth/libcontainer/compile": {"berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/program", "berth/spec"},
-	"berth/libcontainer/program": {"berth/libcontainer/fault"},
-	"berth/libcontainer/cgroups": {"berth/libcontainer/fault", "berth/libcontainer/host"},
-	"berth/libcontainer/state":   {"berth/libcontainer/fault"},
-	"berth/libcontainer/host":    {"berth/libcontainer/fault"},
-	"berth/libcontainer/console": {"berth/libcontainer/fault"},
-	"berth/libcontainer/fault":   nil,
-	"berth/libcontainer/logs":    nil,
-	"berth/spec/gen":             nil,
+	"berth":                         {"berth/cli"},
+	"berth/cli":                     {"berth/bundles", "berth/bundles/hostfs", "berth/libcontainer", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/program", "berth/libcontainer/cgroups", "berth/libcontainer/state", "berth/spec"},
+	"berth/bundles":                 {"berth/bundles/hostfs", "berth/libcontainer/fault", "berth/libcontainer/host"},
+	"berth/bundles/hostfs":          {"berth/libcontainer/fault"},
+	"berth/spec":                    {"berth/libcontainer/fault"},
+	"berth/libcontainer":            {"berth/libcontainer/cgroups", "berth/libcontainer/compile", "berth/libcontainer/console", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/notify", "berth/libcontainer/program", "berth/libcontainer/state", "berth/spec"},
+	"berth/libcontainer/compile":    {"berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/program", "berth/spec"},
+	"berth/libcontainer/program":    {"berth/libcontainer/fault"},
+	"berth/libcontainer/cgroups":    {"berth/libcontainer/fault", "berth/libcontainer/host"},
+	"berth/libcontainer/state":      {"berth/libcontainer/fault"},
+	"berth/libcontainer/host":       {"berth/libcontainer/fault"},
+	"berth/libcontainer/console":    {"berth/libcontainer/fault", "berth/libcontainer/unixsocket"},
+	"berth/libcontainer/notify":     {"berth/libcontainer/fault", "berth/libcontainer/unixsocket"},
+	"berth/libcontainer/unixsocket": nil,
+	"berth/libcontainer/fault":      nil,
+	"berth/libcontainer/logs":       nil,
+	"berth/spec/gen":                nil,
 }
 
 // TestArrows sees that arrows between packages point down.

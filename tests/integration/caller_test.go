@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"berth/tests/harness"
 )
@@ -160,4 +161,29 @@ func TestEmptyHome(t *testing.T) {
 		{name: "unknown user", change: on(show, uid(77), env("HOME=")), prep: passwd, match: []string{"^HOME=/$"}},
 		{name: "set", change: on(show, uid(1000), env("HOME=/a")), prep: passwd, match: []string{"^HOME=/a$"}},
 	})
+}
+
+// A file system whose server does not answer, below the container's /etc, keeps
+// nobody waiting for ever.
+func TestHomeOnADeadFileSystem(t *testing.T) {
+	skipOld(t, "waits for ever")
+	harness.NeedRoot(t)
+	fuse, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip("needs /dev/fuse: ", err)
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("dead", dir, "fuse", 0, "rootmode=40755,user_id=0,group_id=0,allow_other,fd="+strconv.Itoa(fuse)); err != nil {
+		unix.Close(fuse)
+		t.Skip("needs FUSE: ", err)
+	}
+	defer func() {
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
+		unix.Close(fuse) // all who wait get ENOTCONN
+	}()
+	(&scenario{
+		name: "dead", talks: true, change: on(harness.Args("/bin/env"), func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc", Type: "bind", Source: dir, Options: []string{"bind"}})
+		}), match: []string{"^HOME=/$"}, err: "level=warning.*HOME is set to /.*does not answer",
+	}).run(t)
 }

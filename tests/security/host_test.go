@@ -260,3 +260,49 @@ func TestNoMoreNamespaces(t *testing.T) {
 		}
 	}
 }
+
+// TestMemfdsMayNotBeExecuted has vm.memfd_noexec at 2, which holds for a pid
+// namespace, and state directories on file systems that are noexec, as Debian's
+// initramfs mounts /run.
+func TestMemfdsMayNotBeExecuted(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/vm/memfd_noexec"); err != nil {
+		t.Skip("needs Linux 6.3: ", err)
+	}
+	h := attack(t)
+	unshare := harness.Need(t, "unshare", "util-linux")
+	const noexec = `mount -t tmpfs -o noexec x "$ROOT"`
+	for name, c := range map[string]struct {
+		script string
+		works  bool
+	}{
+		"state directory":          {"true", true},
+		"it is noexec":             {noexec, true},
+		"every place is noexec":    {noexec + "; mount -t tmpfs -o noexec x /var/tmp; mount --bind /tmp /tmp; mount -o remount,bind,noexec /tmp", false},
+		"memfds may be, no places": {"echo 1 >/proc/sys/vm/memfd_noexec; " + noexec, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := harness.ID(t)
+			root := t.TempDir()
+			bundle := harness.Bundle(t, harness.Shell("echo runs"))
+			script := `mount -t tmpfs x /mnt; cp "$1" /mnt/berth; set -- /mnt/berth; echo 2 >/proc/sys/vm/memfd_noexec || exit 99; ROOT=` + root + "; " + c.script + `
+				"$1" --root $ROOT create --bundle ` + bundle + " " + id + ` || exit 1
+				"$1" --root $ROOT state ` + id + ` | grep -q '"created"' || exit 98
+				"$1" --root $ROOT start ` + id + ` && sleep 0.2; "$1" --root $ROOT delete --force ` + id
+			res := h.Via([]string{unshare, "-mpf", "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh"})
+			if res.Code == 99 {
+				t.Skip("the kernel does not let us: ", res.Stderr)
+			}
+			if c.works && (res.Code != 0 || res.Stdout != "runs\n") {
+				t.Errorf("%d %s%s", res.Code, res.Stdout, res.Stderr)
+			}
+			if !c.works && (res.Code != 1 || !strings.Contains(res.Stderr, "no place that the container's image can be executed from") ||
+				strings.Count(res.Stderr, "permission denied") != 3) {
+				t.Errorf("%d %s", res.Code, res.Stderr)
+			}
+			h.NothingLeft(id)
+			if left, _ := os.ReadDir(root); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
