@@ -10,11 +10,8 @@ package cli
 
 import (
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
@@ -124,16 +121,4 @@ func prefix(command string, err error) error {
 		msg += ": unable to start container process"
 	}
 	return &fault.Error{Msg: msg, Err: err}
-}
-
-// interruptible has a create that is told to stop undo what it did. Signals
-// that the caller had been told to ignore, as by nohup, stay ignored.
-func interruptible(rt *libcontainer.Runtime) {
-	ch := make(chan os.Signal, 1)
-	for _, s := range [...]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
-		}
-	}
-	rt.Interrupt = ch
 }

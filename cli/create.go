@@ -32,7 +32,8 @@ process: that is for "berth start". The id must not be in use.`,
 		}
 		opt, err := c.createOptions(rt)
 		if err == nil {
-			err = rt.Create(c.args[0], &opt)
+			ctx, _ := interruptible()
+			err = rt.Create(ctx, c.args[0], &opt)
 		}
 		if err != nil {
 			return 1, prefix("create", err)
@@ -61,7 +62,6 @@ func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptio
 	if opt.PreserveFDs > maxPreserved {
 		return opt, fault.New("invalid value for --preserve-fds: no process has so many descriptors")
 	}
-	interruptible(rt)
 	return opt, c.makeRoot(rt)
 }
 

@@ -13,6 +13,7 @@ var deleteCommand = command{
 		if err != nil {
 			return 1, err
 		}
-		return 0, rt.Delete(c.args[0], c.on(&optForce))
+		ctx, _ := interruptible()
+		return 0, rt.Delete(ctx, c.args[0], c.on(&optForce))
 	},
 }

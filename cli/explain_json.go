@@ -92,7 +92,7 @@ func explainJSON(plan *libcontainer.Plan) ([]byte, error) {
 		Namespaces: namespaceNames(plan.Program.CloneFlags),
 	}
 	if plan.Cgroups != nil {
-		for i, a := range plan.Cgroups.Plan() {
+		for i, a := range plan.Cgroups.Actions {
 			doc.Actions = append(doc.Actions, explainAction{
 				Number: i + 1, Kind: a.Kind.String(), File: a.Path, Else: a.Else, Value: a.Data,
 				Why: a.Why, Path: a.JSON, Optional: a.Optional,
@@ -158,7 +158,7 @@ func planWarnings(plan *libcontainer.Plan) []string {
 		all = append(all, w.Error())
 	}
 	if plan.Cgroups != nil {
-		all = append(all, plan.Cgroups.Warnings()...)
+		all = append(all, plan.Cgroups.Warnings...)
 	}
 	return all
 }

@@ -17,18 +17,6 @@ import (
 	"berth/libcontainer/program"
 )
 
-// drawnUp is a Manager that only has a plan.
-type drawnUp struct {
-	cgroups.Manager
-	actions []cgroups.Action
-}
-
-func (d drawnUp) Plan() []cgroups.Action { return d.actions }
-func (d drawnUp) Warnings() []string     { return []string{"memory.kernel has no effect"} }
-func (d drawnUp) Dirs() map[string]string {
-	return map[string]string{"memory": "/sys/fs/cgroup/memory/c"}
-}
-
 // samplePlan has one of everything that explain can print.
 func samplePlan() *libcontainer.Plan {
 	target := &program.Slot{Name: "target", Inherited: -1}
@@ -41,7 +29,7 @@ func samplePlan() *libcontainer.Plan {
 			Spec: &specs.Spec{Process: &specs.Process{Args: append([]string{"sh", "-c"}, strings.Repeat("a long command line ", 8))}},
 		},
 		Facts: &host.Facts{Kernel: host.Version{Major: 6, Minor: 1}, AppArmor: true, Cgroup: host.Cgroup{Mode: host.Hybrid}},
-		Cgroups: drawnUp{actions: []cgroups.Action{
+		Cgroups: &cgroups.Plan{Warnings: []string{"memory.kernel has no effect"}, Actions: []cgroups.Action{
 			{Kind: cgroups.Mkdir, Path: "/sys/fs/cgroup/memory/c", Why: "the container's cgroup", JSON: "linux.cgroupsPath"},
 			{Kind: cgroups.Inherit, Path: "/sys/fs/cgroup/cpuset/c/cpuset.cpus", Why: "a new cpuset takes no process while this is empty"},
 			{Kind: cgroups.Write, Path: "/sys/fs/cgroup/memory/c/memory.swappiness", Else: "/sys/fs/cgroup/memory/c/other", Data: "5\n", Why: "set it", JSON: "linux.resources.memory.swappiness", Optional: true},

@@ -117,7 +117,7 @@ func (p *page) actions(plan *libcontainer.Plan) int {
 		p.line("  makes no cgroup")
 		return 0
 	}
-	all := plan.Cgroups.Plan()
+	all := plan.Cgroups.Actions
 	last := "?"
 	for i := range all {
 		a := &all[i]

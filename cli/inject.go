@@ -13,8 +13,9 @@ import (
 // maxErrno is the highest errno that Linux has.
 const maxErrno = 133
 
-// parseInjection reads step=N or action=N, then [,errno=NAME][,kill]. Without
-// either of those the step fails with EIO.
+// parseInjection reads step=N or action=N, then [,errno=NAME][,kill]; without
+// either of those the step fails with EIO. Or it reads point=N, where all that can
+// happen is a kill.
 func parseInjection(what string) (*libcontainer.Injection, error) {
 	in := &libcontainer.Injection{}
 	for _, part := range strings.Split(what, ",") {
@@ -25,6 +26,8 @@ func parseInjection(what string) (*libcontainer.Injection, error) {
 			in.Step = n
 		case name == "action" && err == nil && n > 0:
 			in.Action = n
+		case name == "point" && err == nil && n > 0:
+			in.Point = n
 		case name == "errno":
 			if in.Errno = errnoByName(val); in.Errno == 0 {
 				return nil, fault.New("invalid value for --inject: no errno is called " + strconv.Quote(val))
@@ -32,13 +35,19 @@ func parseInjection(what string) (*libcontainer.Injection, error) {
 		case part == "kill":
 			in.Kill = true
 		default:
-			return nil, &fault.Error{Msg: "invalid value for --inject: " + strconv.Quote(part), Hint: "step=N or action=N, then ,errno=NAME or ,kill"}
+			return nil, &fault.Error{Msg: "invalid value for --inject: " + strconv.Quote(part), Hint: "step=N or action=N, then ,errno=NAME or ,kill; or point=N"}
 		}
 	}
-	if (in.Step == 0) == (in.Action == 0) {
-		return nil, &fault.Error{Msg: "invalid value for --inject: " + strconv.Quote(what), Hint: "one of step=N and action=N"}
+	given := 0
+	for _, n := range [...]int{in.Step, in.Action, in.Point} {
+		if n != 0 {
+			given++
+		}
 	}
-	if in.Errno == 0 && !in.Kill {
+	if given != 1 || in.Point != 0 && (in.Errno != 0 || in.Kill) {
+		return nil, &fault.Error{Msg: "invalid value for --inject: " + strconv.Quote(what), Hint: "one of step=N, action=N and point=N, the last alone"}
+	}
+	if in.Point == 0 && in.Errno == 0 && !in.Kill {
 		in.Errno = int(unix.EIO)
 	}
 	return in, nil

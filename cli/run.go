@@ -1,6 +1,10 @@
 package cli
 
-import "berth/libcontainer"
+import (
+	"context"
+
+	"berth/libcontainer"
+)
 
 var (
 	optDetach      = option{name: "detach", short: "d", kind: toggle, usage: "return when the process runs"}
@@ -32,7 +36,9 @@ process, or 128 and the number of the signal that ended it.`,
 		}
 		status := 1
 		if opt.CreateOptions, err = c.createOptions(rt); err == nil {
-			status, err = rt.Run(c.args[0], &opt)
+			var ctx context.Context
+			ctx, opt.Running = interruptible()
+			status, err = rt.Run(ctx, c.args[0], &opt)
 		}
 		if err != nil {
 			return 1, prefix("run", err)

@@ -48,7 +48,7 @@ var (
 	optRoot          = option{name: "root", usage: "keep the state of containers in `DIR` (default: /run/berth, for an ordinary user $XDG_RUNTIME_DIR/berth)"}
 	optSystemdCgroup = option{name: "systemd-cgroup", kind: toggle, usage: "let systemd make the cgroups; cgroupsPath is then slice:prefix:name"}
 	optRootless      = option{name: "rootless", value: "auto", usage: "do without cgroups that can't be had: true, false or `auto`"}
-	optInject        = option{name: "inject", usage: "for tests: make a step or action fail: `WHAT` is step=N or action=N, then [,errno=NAME][,kill]", hidden: true}
+	optInject        = option{name: "inject", usage: "for tests: make a step or action fail: `WHAT` is step=N or action=N, then [,errno=NAME][,kill], or point=N", hidden: true}
 	optVersion       = option{name: "version", short: "v", kind: toggle, usage: "print the version"}
 )
 

@@ -70,8 +70,8 @@ func (c *call) try() (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	interruptible(rt)
-	return rt.Run(tryID(), &libcontainer.RunOptions{CreateOptions: libcontainer.CreateOptions{Spec: box.Spec, Raw: raw}})
+	ctx, settled := interruptible()
+	return rt.Run(ctx, tryID(), &libcontainer.RunOptions{CreateOptions: libcontainer.CreateOptions{Spec: box.Spec, Raw: raw}, Running: settled})
 }
 
 // wantsTerminal: where a person sits at both ends, unless the options say

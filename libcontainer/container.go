@@ -5,7 +5,6 @@
 package libcontainer
 
 import (
-	"os"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -33,9 +32,8 @@ type Runtime struct {
 	// Inject breaks one step, for tests and for people who want to see what
 	// happens then; nil for none.
 	Inject *Injection
-	// Interrupt, when a signal comes from it while a container is being made, has
-	// the create undone. nil for never. Afterwards signals are left alone.
-	Interrupt <-chan os.Signal
+
+	points int // passed, see Injection.Point
 }
 
 // Injection is a fault on demand.
@@ -43,6 +41,9 @@ type Injection struct {
 	// Step is the step's number, counted from 1 as explain counts: the steps of
 	// the child first; Action the number of an action of the runtime. One is 0.
 	Step, Action int
+	// Point, when not 0, ends the runtime by SIGKILL at that of its points, counted as
+	// they are passed. Step and Action are 0 then.
+	Point int
 	// Errno is what the step or action answers.
 	Errno int
 	// Kill ends the runtime itself, by SIGKILL, when the step has been reached.
@@ -78,6 +79,9 @@ type RunOptions struct {
 	Detach bool
 	// Keep leaves the stopped container there.
 	Keep bool
+	// Running, where not nil, is called when the process runs in the foreground and
+	// gets the signals: the context means nothing any more.
+	Running func()
 	// NoSubreaper lets orphans of the container go to init.
 	NoSubreaper bool
 }

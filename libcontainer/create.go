@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -28,21 +29,23 @@ type creation struct {
 	journal   *state.Journal
 	record    *state.Record
 	machine   *program.Machine
-	joins     []int // namespaces to join, open
-	startFIFO int   // the start FIFO, -1 for none
-	master    int   // the pty's master, -1 until the child has sent it
+	joins     []int          // namespaces to join, open
+	startFIFO int            // the start FIFO, -1 for none
+	master    int            // the pty's master, -1 until the child has sent it
+	cgroups   cgroups.Handle // nil where the container has none of its own
 	pidFile   string
-	watch     *interruption // nil where nobody may interrupt
+	watch     *interruption
 }
 
-// Create makes a container that waits for Start.
-func (r *Runtime) Create(id string, o *CreateOptions) error {
+// Create makes a container that waits for Start. When ctx ends before it does, what
+// was done is undone.
+func (r *Runtime) Create(ctx context.Context, id string, o *CreateOptions) error {
 	c, err := r.begin(id, o, true, true)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	if err := c.build(); err != nil {
+	if err := c.build(ctx); err != nil {
 		return c.undo(err)
 	}
 	if err := c.handOver(); err != nil {
@@ -76,7 +79,7 @@ func (r *Runtime) begin(id string, o *CreateOptions, waits, detached bool) (*cre
 		r.Log.Warn(w.Error())
 	}
 	if plan.Cgroups != nil {
-		for _, w := range plan.Cgroups.Warnings() {
+		for _, w := range plan.Cgroups.Warnings {
 			r.Log.Warn(w)
 		}
 	}
@@ -115,10 +118,8 @@ func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
 
 // build brings the container up to the point where its init waits at the ready
 // barrier. Every effect outside the child is noted in the journal first.
-func (c *creation) build() error {
-	if c.rt.Interrupt != nil {
-		c.watch = watch(c.rt.Interrupt)
-	}
+func (c *creation) build(ctx context.Context) error {
+	c.watch = watch(ctx)
 	err := c.buildParts()
 	if werr := c.watch.err(); werr != nil {
 		// The child did not die of itself.
@@ -132,9 +133,11 @@ func (c *creation) buildParts() error {
 	if c.dir, err = c.rt.store().Create(c.plan.ID); err != nil {
 		return err
 	}
+	c.rt.point()
 	if c.journal, err = c.dir.Journal(); err != nil {
 		return err
 	}
+	c.rt.point()
 	if err := c.firstRecord(); err != nil {
 		return err
 	}
@@ -178,44 +181,58 @@ func (c *creation) firstRecord() error {
 		PreserveFDs:  c.opt.PreserveFDs,
 		Steps:        len(c.plan.Program.Steps),
 	}
-	if err := c.dir.WriteRecord(c.record); err != nil {
+	c.record.Mark = c.dir.Path() + "@" + strconv.FormatInt(c.record.Created.UnixNano(), 10)
+	if err := c.writeRecord(); err != nil {
 		return err
 	}
-	return c.dir.WriteConfig(c.plan.Bundle.Raw)
-}
-
-func (c *creation) makeCgroups() error {
-	m := c.plan.Cgroups
-	if m == nil {
-		return nil
-	}
-	err := m.Create(func(dirs []cgroups.Dir) error {
-		entries := make([]state.Entry, len(dirs))
-		for i, d := range dirs {
-			entries[i] = state.CgroupEntry(d.Path, d.Leaf)
-		}
-		return c.journal.Note(entries...)
-	}, c.rt.beforeAction)
-	c.record.Cgroups = m.Paths()
+	err := c.dir.WriteConfig(c.plan.Bundle.Raw)
+	c.rt.point()
 	return err
 }
 
-// beforeAction injects faults into the runtime's own actions.
-func (r *Runtime) beforeAction(i int, a cgroups.Action) error {
-	in := r.Inject
-	if in == nil || in.Action != i+1 {
-		return nil
-	}
-	if in.Kill {
-		killSelf()
-	}
-	return &fault.Error{Msg: "cannot " + a.Why, Path: a.JSON, Call: a.Kind.String() + " " + a.Path, Errno: unix.Errno(in.Errno), Hint: "injected"}
+func (c *creation) writeRecord() error {
+	err := c.dir.WriteRecord(c.record)
+	c.rt.point()
+	return err
 }
 
-func killSelf() {
-	_ = unix.Kill(unix.Getpid(), unix.SIGKILL)
-	// The signal is taken before this returns to user space.
-	select {}
+func (c *creation) makeCgroups() error {
+	p := c.plan.Cgroups
+	if p == nil {
+		return nil
+	}
+	var err error
+	c.cgroups, err = p.Prepare(&cgroups.Making{
+		Mark: c.record.Mark,
+		Note: func(all [][]string) error {
+			entries := make([]state.Entry, len(all))
+			for i, args := range all {
+				entries[i] = state.Entry{Kind: cgroups.KindName, Args: args}
+			}
+			return c.note(entries...)
+		},
+		Before: func(i int) error {
+			if err := c.watch.err(); err != nil {
+				return err
+			}
+			return c.rt.beforeAction(i, &p.Actions[i])
+		},
+		After: func(int) error {
+			c.rt.point()
+			return nil
+		},
+	})
+	if err == nil {
+		c.record.Cgroups = c.cgroups.Records()
+	}
+	return err
+}
+
+// note writes entries to the journal.
+func (c *creation) note(entries ...state.Entry) error {
+	err := c.journal.Note(entries...)
+	c.rt.point()
+	return err
 }
 
 func (c *creation) makeStartFIFO() error {
@@ -229,6 +246,7 @@ func (c *creation) makeStartFIFO() error {
 		return &fault.Error{Msg: "cannot open the start FIFO", Call: "open " + c.dir.FIFOPath(), Err: err}
 	}
 	c.startFIFO = fd
+	c.rt.point()
 	return nil
 }
 
@@ -256,15 +274,16 @@ func (c *creation) spawn() error {
 		}
 	}
 	cgroup := -1
-	if m := c.plan.Cgroups; m != nil && m.EntryDir() != "" {
-		if cgroup, err = unix.Open(m.EntryDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-			return &fault.Error{Msg: "cannot open the container's cgroup", Call: "open " + m.EntryDir(), Err: err}
+	if h := c.cgroups; h != nil && h.EntryDir() != "" {
+		if cgroup, err = unix.Open(h.EntryDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return &fault.Error{Msg: "cannot open the container's cgroup", Call: "open " + h.EntryDir(), Err: err}
 		}
 		defer unix.Close(cgroup)
 	}
 	if c.machine, err = p.Start(image, fds, cgroup); err != nil {
 		return err
 	}
+	c.rt.point()
 	c.machine.Trace = c.rt.traceOrKill(p.Program)
 	c.machine.FD = func(fd int) {
 		if c.master >= 0 {
@@ -304,16 +323,16 @@ func (c *creation) seal(img []byte) (int, error) {
 // noteChild journals the child. Until now it would have ended by itself without
 // the runtime; the journal is for delete after a crash between here and ready.
 func (c *creation) noteChild() error {
-	c.watch.follow(c.machine.PidFD)
+	c.watch.follow(c.machine.PidFD, c.record)
 	start, err := state.StartTime(c.machine.Pid)
 	if err != nil {
 		return fault.Wrap("cannot read the start time of the container's init", err)
 	}
 	c.record.PID, c.record.StartTime = c.machine.Pid, start
-	if err := c.journal.Note(state.ProcessEntry(c.machine.Pid, start)); err != nil {
+	if err := c.note(state.ProcessEntry(c.machine.Pid, start)); err != nil {
 		return err
 	}
-	return c.dir.WriteRecord(c.record)
+	return c.writeRecord()
 }
 
 // Barrier does the runtime's part while the child waits (program.Handler).
@@ -350,7 +369,7 @@ func (c *creation) ready() error {
 		return err
 	}
 	c.record.Creating = false
-	return c.dir.WriteRecord(c.record)
+	return c.writeRecord()
 }
 
 func (c *creation) sendConsole() error {
@@ -388,17 +407,19 @@ func (c *creation) writePidFile() error {
 	if err := os.WriteFile(tmp, strconv.AppendInt(nil, int64(c.machine.Pid), 10), 0o666); err != nil {
 		return fault.Wrap("cannot write the pid file", err)
 	}
+	c.rt.point()
 	if err := os.Rename(tmp, c.opt.PidFile); err != nil {
 		os.Remove(tmp)
 		return fault.Wrap("cannot write the pid file", err)
 	}
 	c.pidFile = c.opt.PidFile
+	c.rt.point()
 	return nil
 }
 
 // handOver lets the child go to its start FIFO and the runtime out of its life.
 func (c *creation) handOver() error {
-	if err := c.watch.stop(); err != nil {
+	if err := c.watch.end(); err != nil {
 		return err
 	}
 	if err := c.machine.Release(); err != nil {
@@ -410,8 +431,10 @@ func (c *creation) handOver() error {
 // undo ends a create that failed: child, journal from its end, directory. What can
 // not be undone now stays in the journal for delete.
 func (c *creation) undo(cause error) error {
-	_ = c.watch.stop() // a second signal must not end the undoing
+	_ = c.watch.end()
+	patience := c.rt.patience(context.Background())
 	if c.machine != nil {
+		killCgroup(c.cgroups) // or a frozen child would not end
 		c.machine.Kill()
 		// A process that the intermediate cloned and that has not yet said its pid ends
 		// when it reads the end of its socket.
@@ -421,7 +444,7 @@ func (c *creation) undo(cause error) error {
 		os.Remove(c.pidFile)
 	}
 	if c.journal != nil {
-		if err := c.journal.Undo(undoEntry); err != nil {
+		if err := c.journal.Undo(patience, c.rt.undoKinds()); err != nil {
 			// Without its directory nobody would know what is left.
 			c.rt.Log.Warn("not all of the failed create could be undone, delete can try again: " + err.Error())
 			return cause
@@ -445,6 +468,9 @@ func (c *creation) close() {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
+	}
+	if c.cgroups != nil {
+		c.cgroups.Close()
 	}
 	if c.journal != nil {
 		c.journal.Close()

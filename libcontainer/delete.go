@@ -1,7 +1,9 @@
 package libcontainer
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -9,16 +11,47 @@ import (
 	"berth/libcontainer/cgroups"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/state"
+	"berth/libcontainer/sys"
 )
 
-// patience bounds the wait for killed processes to be gone.
-const patience = 10 * time.Second
+// most bounds all that one command waits for: the ends of killed processes and of
+// what they keep busy.
+const most = 10 * time.Second
+
+// patience is for one undo or delete.
+func (r *Runtime) patience(ctx context.Context) *sys.Patience {
+	return sys.NewPatience(ctx, most, func(what string) { r.Log.Warn("still waiting for " + what) })
+}
+
+// kinds are the kinds of entry that a journal can have, each from the package that
+// owns the effect.
+var kinds = []state.Kind{
+	state.ProcessKind,
+	{Name: cgroups.KindName, Undo: cgroups.Undo},
+}
+
+// undoKinds are kinds with a point after each entry.
+func (r *Runtime) undoKinds() []state.Kind {
+	if r.Inject == nil {
+		return kinds
+	}
+	all := slices.Clone(kinds)
+	for i := range all {
+		undo := all[i].Undo
+		all[i].Undo = func(p *sys.Patience, args []string) error {
+			defer r.point()
+			return undo(p, args)
+		}
+	}
+	return all
+}
 
 // Delete removes a stopped container: what is left of its processes, what the
 // journal has, from its end, and its directory. A created one is killed first,
 // as runc does although the spec has it an error: engines rely on it. With force
-// a running one is too, and one that does not exist is no error.
-func (r *Runtime) Delete(id string, force bool) error {
+// a running one is too, and one that does not exist is no error. When ctx ends, so
+// does all waiting; what is not undone by then another delete can undo.
+func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 	if err := state.CheckID(id); err != nil {
 		return err
 	}
@@ -30,8 +63,9 @@ func (r *Runtime) Delete(id string, force bool) error {
 		return err
 	}
 	defer d.Close()
+	patience := r.patience(ctx)
 	if force {
-		err = r.killFirst(d)
+		err = r.killFirst(d, patience)
 	}
 	if err == nil {
 		err = d.Lock(state.Exclusive)
@@ -42,15 +76,15 @@ func (r *Runtime) Delete(id string, force bool) error {
 		}
 		return err
 	}
-	return r.destroy(d, force)
+	return r.destroy(d, force, patience)
 }
 
 // killFirst ends what keeps another command waiting: a create or start that
 // hangs holds the lock, and ends when its child does. The child may be stopped,
 // frozen, or be cloned only now by a intermediate that the record still names, so this
 // is repeated, but not for ever.
-func (r *Runtime) killFirst(d *state.Dir) error {
-	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+func (r *Runtime) killFirst(d *state.Dir, patience *sys.Patience) error {
+	for {
 		rec, err := d.Record()
 		if err == nil {
 			if p, err := state.OpenProcess(rec.PID, rec.StartTime); err == nil {
@@ -62,19 +96,35 @@ func (r *Runtime) killFirst(d *state.Dir) error {
 		if err != nil || !busy {
 			return err
 		}
-		if rec != nil && len(rec.Cgroups) > 0 {
+		if rec != nil {
 			// What is frozen does not die before it is thawed.
-			if m, err := cgroups.FromPaths(rec.Cgroups); err == nil {
-				_ = m.Kill(unix.SIGKILL)
+			if h, err := openCgroups(rec); err == nil && h != nil {
+				killCgroup(h)
+				h.Close()
 			}
 		}
-		if time.Now().After(end) {
-			return &fault.Error{Msg: "cannot delete container " + d.ID() + ": another command is at work on it", Hint: "kill that first: see /proc/locks for who holds " + d.Path()}
+		if err := patience.Sleep(2*time.Millisecond, "another command that is at work on container "+d.ID()); err != nil {
+			return &fault.Error{Msg: "cannot delete container " + d.ID(), Err: err, Hint: "kill that command first: see /proc/locks for who holds " + d.Path()}
 		}
 	}
 }
 
-func (r *Runtime) destroy(d *state.Dir, force bool) error {
+// openCgroups opens the cgroups of a container; nil where it has none of its own.
+func openCgroups(rec *state.Record) (cgroups.Handle, error) {
+	if len(rec.Cgroups) == 0 {
+		return nil, nil
+	}
+	return cgroups.Open(rec.Cgroups, rec.Mark)
+}
+
+// killCgroup kills all that is in the cgroups, as far as can be.
+func killCgroup(h cgroups.Handle) {
+	if h != nil {
+		_ = h.Kill(unix.SIGKILL)
+	}
+}
+
+func (r *Runtime) destroy(d *state.Dir, force bool, patience *sys.Patience) error {
 	rec, err := d.Record()
 	switch {
 	case errors.Is(err, state.ErrNoRecord):
@@ -86,7 +136,7 @@ func (r *Runtime) destroy(d *state.Dir, force bool) error {
 		rec = nil
 	}
 	if rec != nil {
-		if err := r.end(d, rec, force); err != nil {
+		if err := r.end(d, rec, force, patience); err != nil {
 			return err
 		}
 	}
@@ -95,14 +145,16 @@ func (r *Runtime) destroy(d *state.Dir, force bool) error {
 		return err
 	}
 	defer j.Close()
-	if err := j.Undo(undoEntry); err != nil {
+	r.point()
+	if err := j.Undo(patience, r.undoKinds()); err != nil {
 		return err
 	}
+	r.point()
 	return d.Remove()
 }
 
 // end sees to it that no process of the container lives.
-func (r *Runtime) end(d *state.Dir, rec *state.Record, force bool) error {
+func (r *Runtime) end(d *state.Dir, rec *state.Record, force bool, patience *sys.Patience) error {
 	status, p, err := d.Probe(rec)
 	if err != nil {
 		return err
@@ -118,35 +170,25 @@ func (r *Runtime) end(d *state.Dir, rec *state.Record, force bool) error {
 			return fault.Wrap("cannot kill the container's process", err)
 		}
 	}
-	if len(rec.Cgroups) > 0 {
+	h, err := openCgroups(rec)
+	if err != nil {
+		return err
+	}
+	if h != nil {
+		defer h.Close()
 		// Without a pid namespace of its own the others live on.
-		m, err := cgroups.FromPaths(rec.Cgroups)
-		if err != nil {
-			return err
-		}
-		if !rec.PrivatePID || force {
-			if err := m.Kill(unix.SIGKILL); err != nil {
+		if !rec.PrivatePID || force || status == state.Created {
+			if err := h.Kill(unix.SIGKILL); err != nil {
 				return err
 			}
 		}
 	}
+	r.point()
 	if p == nil {
 		return nil
 	}
-	gone, err := p.Wait(patience)
-	if err == nil && !gone {
-		err = &fault.Error{Msg: "the container's process does not die", Hint: "is it in an uninterruptible sleep (ps: state D)?"}
+	if err := p.Wait(patience); err != nil {
+		return &fault.Error{Msg: "the container's process does not die", Err: err, Hint: "is it in an uninterruptible sleep (ps: state D)?"}
 	}
-	return err
-}
-
-// undoEntry undoes one entry of a journal.
-func undoEntry(e state.Entry) error {
-	if e.Kind != state.KindCgroup {
-		return state.UndoBasic(e)
-	}
-	if len(e.Args) != 2 {
-		return fault.New("the journal's entry for a cgroup is broken")
-	}
-	return cgroups.RemoveDir(cgroups.Dir{Path: e.Args[0], Leaf: e.Args[1] == "leaf"}, patience)
+	return nil
 }

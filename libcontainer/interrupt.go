@@ -1,53 +1,62 @@
 package libcontainer
 
 import (
-	"os"
+	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
-	"berth/libcontainer/fault"
+	"berth/libcontainer/state"
 )
 
-// interruption makes a create end, and undo itself, when the caller is told to
-// stop (Runtime.Interrupt). A create that waits does so for its child; so the
-// child is killed, and all else follows from its end.
+// interruption makes a create end, and undo itself, when its context does. A create
+// that waits does so for its child; so the child is killed, and all else follows
+// from its end.
 type interruption struct {
-	mu    sync.Mutex
-	child int // a pidfd of our own, -1 for none
-	sig   os.Signal
-	done  chan struct{}
+	ctx  context.Context
+	stop func() bool // listens no more
+	done chan struct{}
+
+	mu     sync.Mutex
+	child  int           // a pidfd of our own, -1 for none
+	record *state.Record // for the child's cgroups; nil before it has any
 }
 
 // watch begins to listen.
-func watch(ch <-chan os.Signal) *interruption {
-	w := &interruption{child: -1, done: make(chan struct{})}
-	go func() {
-		select {
-		case s := <-ch:
-			w.mu.Lock()
-			w.sig = s
-			w.kill()
-			w.mu.Unlock()
-		case <-w.done:
-		}
-	}()
+func watch(ctx context.Context) *interruption {
+	w := &interruption{ctx: ctx, child: -1, done: make(chan struct{})}
+	w.stop = context.AfterFunc(ctx, w.kill)
 	return w
 }
 
-// kill ends the child, if there is one; the lock is held.
+// kill kills the child until it has ended. A parent of its cgroup may be frozen just
+// now, and what is frozen ends only by the cgroup.
 func (w *interruption) kill() {
-	if w.child >= 0 {
-		_ = unix.PidfdSendSignal(w.child, unix.SIGKILL, nil, 0)
+	const often = 20 * time.Millisecond
+	for wait := time.NewTimer(0); ; wait.Reset(often) {
+		select {
+		case <-w.done:
+			return
+		case <-wait.C:
+		}
+		w.mu.Lock()
+		if w.child >= 0 {
+			_ = unix.PidfdSendSignal(w.child, unix.SIGKILL, nil, 0)
+		}
+		if w.record != nil {
+			if h, err := openCgroups(w.record); err == nil && h != nil {
+				killCgroup(h)
+				h.Close()
+			}
+		}
+		w.mu.Unlock()
 	}
 }
 
-// follow names the child from now on. The pidfd is copied: its owner may close it
-// while a signal comes.
-func (w *interruption) follow(pidfd int) {
-	if w == nil {
-		return
-	}
+// follow names the child from now on, and the record that names its cgroups. The
+// pidfd is copied: its owner may close it while the context ends.
+func (w *interruption) follow(pidfd int, rec *state.Record) {
 	fd, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -57,35 +66,24 @@ func (w *interruption) follow(pidfd int) {
 	if w.child >= 0 {
 		unix.Close(w.child)
 	}
-	w.child = fd
-	if w.sig != nil {
-		w.kill() // the signal came first
-	}
+	w.child, w.record = fd, rec
 }
 
-// err is the interruption, if there was one.
+// err is why the context ended, if it did.
 func (w *interruption) err() error {
-	if w == nil {
+	if w == nil || w.ctx.Err() == nil {
 		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.sig == nil {
-		return nil
-	}
-	name := w.sig.String()
-	if s, ok := w.sig.(unix.Signal); ok && unix.SignalName(s) != "" {
-		name = unix.SignalName(s)
-	}
-	return fault.New("interrupted by " + name)
+	return context.Cause(w.ctx)
 }
 
-// stop listens no more, and says whether there was an interruption until now.
-func (w *interruption) stop() error {
+// end listens no more, and says whether there was an interruption until now.
+func (w *interruption) end() error {
 	if w == nil {
 		return nil
 	}
 	err := w.err()
+	w.stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	select {
@@ -95,7 +93,7 @@ func (w *interruption) stop() error {
 	}
 	if w.child >= 0 {
 		unix.Close(w.child)
-		w.child = -1
 	}
+	w.child, w.record = -1, nil
 	return err
 }

@@ -3,7 +3,6 @@ package libcontainer
 import (
 	"golang.org/x/sys/unix"
 
-	"berth/libcontainer/cgroups"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/state"
 )
@@ -18,13 +17,16 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 		return err
 	}
 	defer d.Close()
-	if len(rec.Cgroups) > 0 && (all || !rec.PrivatePID && sig == unix.SIGKILL) {
-		// Also when the first process is gone: others may have outlived it.
-		m, err := cgroups.FromPaths(rec.Cgroups)
-		if err != nil {
-			return err
+	h, err := openCgroups(rec)
+	if err != nil {
+		return err
+	}
+	if h != nil {
+		defer h.Close()
+		if all || !rec.PrivatePID && sig == unix.SIGKILL {
+			// Also when the first process is gone: others may have outlived it.
+			return h.Kill(sig)
 		}
-		return m.Kill(sig)
 	}
 	p, err := state.OpenProcess(rec.PID, rec.StartTime)
 	if err == nil {
@@ -34,13 +36,12 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	if err == state.ErrGone {
 		return errNotRunning
 	}
-	if err == nil && sig == unix.SIGKILL && paused(rec) {
-		// What is frozen does not die before it is thawed.
-		m, err := cgroups.FromPaths(rec.Cgroups)
-		if err != nil {
-			return err
-		}
-		return m.Thaw()
+	if err != nil || h == nil || sig != unix.SIGKILL {
+		return err
 	}
-	return err
+	if frozen, err := h.Frozen(); err != nil || !frozen {
+		return err
+	}
+	// What is frozen does not die before it is thawed.
+	return h.Kill(sig)
 }

@@ -19,7 +19,7 @@ type Plan struct {
 	Bundle *Bundle
 	Facts  *host.Facts
 	// Cgroups is nil where the container gets none of its own.
-	Cgroups cgroups.Manager
+	Cgroups *cgroups.Plan
 	Program *compile.Result
 }
 
@@ -70,8 +70,8 @@ func (p *Plan) planCgroups(r *Runtime, req *compile.Request) error {
 		return err
 	}
 	p.Cgroups = m
-	req.CgroupEntry = m.EntryFiles()
-	req.Cgroups = cgroupDirs(p.Facts, m.Dirs())
+	req.CgroupEntry = m.EntryFiles
+	req.Cgroups = cgroupDirs(p.Facts, m.Dirs)
 	return nil
 }
 

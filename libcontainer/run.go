@@ -1,6 +1,8 @@
 package libcontainer
 
 import (
+	"context"
+
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/console"
@@ -11,7 +13,7 @@ import (
 // Run is create and start in one, without a start FIFO between them. In the foreground
 // it stays: it forwards signals and the terminal, reaps, and returns the exit
 // status of the process, 128 and the signal's number when one ended it.
-func (r *Runtime) Run(id string, o *RunOptions) (int, error) {
+func (r *Runtime) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 	if !o.Detach && !o.NoSubreaper {
 		// Orphans of the container come to us, so that none outlives it unseen.
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -23,10 +25,10 @@ func (r *Runtime) Run(id string, o *RunOptions) (int, error) {
 		return -1, err
 	}
 	defer c.close()
-	return c.run(o)
+	return c.run(ctx, o)
 }
 
-func (c *creation) run(o *RunOptions) (int, error) {
+func (c *creation) run(ctx context.Context, o *RunOptions) (int, error) {
 	p := c.plan.Bundle.Spec.Process
 	if p == nil {
 		return -1, errNoProcess
@@ -36,7 +38,7 @@ func (c *creation) run(o *RunOptions) (int, error) {
 	if !o.Detach {
 		fwd = newForwarder()
 	}
-	if err := c.build(); err != nil {
+	if err := c.build(ctx); err != nil {
 		return -1, c.undo(err)
 	}
 	var term *console.Terminal
@@ -63,6 +65,9 @@ func (c *creation) run(o *RunOptions) (int, error) {
 	}
 	if o.Detach {
 		return 0, nil
+	}
+	if o.Running != nil {
+		o.Running()
 	}
 	if err := c.dir.Unlock(); err != nil {
 		return -1, err
@@ -93,5 +98,5 @@ func (c *creation) clearAway() error {
 	if err != nil {
 		return err
 	}
-	return c.rt.destroy(c.dir, false)
+	return c.rt.destroy(c.dir, false, c.rt.patience(context.Background()))
 }

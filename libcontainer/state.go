@@ -7,7 +7,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"berth/libcontainer/cgroups"
 	"berth/libcontainer/state"
 )
 
@@ -44,14 +43,12 @@ func describe(d *state.Dir, rec *state.Record) (*State, error) {
 const statusPaused = "paused"
 
 func paused(rec *state.Record) bool {
-	if len(rec.Cgroups) == 0 {
+	h, err := openCgroups(rec)
+	if err != nil || h == nil {
 		return false
 	}
-	m, err := cgroups.FromPaths(rec.Cgroups)
-	if err != nil {
-		return false
-	}
-	frozen, err := m.Frozen()
+	defer h.Close()
+	frozen, err := h.Frozen()
 	return err == nil && frozen
 }
 

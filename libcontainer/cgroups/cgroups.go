@@ -1,23 +1,29 @@
-// Package cgroups puts a container into cgroups and keeps its limits there. A
-// Manager first says what it will do (Plan, plain data), then does it (Create).
-// Only cgroup v1, also beside a v2 hierarchy (hybrid), is implemented; the v2
-// and systemd drivers fit behind the same interface.
+// Package cgroups puts a container into cgroups and keeps its limits there. New says
+// what a create will do (Plan, data alone), Prepare does it before the container's
+// first process is born, and the Handle that results is the container's cgroups from
+// then on; a later command opens it again from the state record.
+//
+// Only cgroup v1, also beside a v2 hierarchy (hybrid), is implemented; the v2 and
+// systemd drivers fit behind the same types.
+//
+// Whose a cgroup is, is written in the cgroup itself, since no lock and no journal
+// is known to all who could make one (see mark.go): two runtimes with different
+// state directories may be given the same path.
 package cgroups
 
 import (
 	"syscall"
-	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Kind is what an Action does.
-type Kind uint8
+// ActionKind is what an Action does.
+type ActionKind uint8
 
 // The kinds of action.
 const (
-	// Mkdir makes the cgroup Path; one that exists already is used as it is.
-	Mkdir Kind = iota
+	// Mkdir makes the cgroup Path. A parent that exists already is used as it is.
+	Mkdir ActionKind = iota
 	// Write writes Data to the control file Path.
 	Write
 	// Inherit fills the control file Path, where it is empty, with what the same
@@ -26,12 +32,12 @@ const (
 )
 
 // String names the kind.
-func (k Kind) String() string { return [...]string{"mkdir", "write", "inherit"}[k] }
+func (k ActionKind) String() string { return [...]string{"mkdir", "write", "inherit"}[k] }
 
-// Action is one thing that creating the container's cgroups does, as data:
-// explain prints it without doing it and without root.
+// Action is one thing that preparing the container's cgroups does, as data: explain
+// prints it without doing it and without root.
 type Action struct {
-	Kind Kind
+	Kind ActionKind
 	// Path is the absolute path of the directory or control file.
 	Path string
 	// Else is the control file that is written where the kernel has no Path;
@@ -51,39 +57,54 @@ type Action struct {
 	Group int
 }
 
-// Dir is a cgroup directory that Create is about to make.
-type Dir struct {
-	Path string
-	// Leaf is true for the container's own cgroup: whatever is below it goes with
-	// it. A parent is removed only when nobody else has made a cgroup in it.
-	Leaf bool
-}
-
-// Manager is the set of cgroups of one container: one in each hierarchy.
-type Manager interface {
-	// Plan lists all that Create does, in its order. It touches nothing.
-	Plan() []Action
+// Plan is all that a create does to the host's cgroups, as data. Making it touched
+// nothing.
+type Plan struct {
+	// Actions are what Prepare does, in its order.
+	Actions []Action
 	// Warnings are sentences on settings that are accepted and have no effect.
-	Warnings() []string
-	// Create performs the plan. note is called once, before anything is made, with
-	// all directories that do not exist yet, parents first, so that a journal can
-	// hold their undoing. before is called ahead of each action with its index in
-	// Plan; an error from it ends Create. Either may be nil. Create stops at the
-	// first failure with a *fault.Error and leaves the undoing to the caller.
-	// A cgroup that has processes in it already is refused.
-	Create(note func([]Dir) error, before func(int, Action) error) error
+	Warnings []string
 	// EntryFiles are the files into which the container's first process, while it
 	// is single-threaded, writes "0" to enter its v1 cgroups.
-	EntryFiles() []string
+	EntryFiles []string
+	// Dirs are the absolute paths of the cgroups, by the controllers of each
+	// hierarchy ("memory", "cpu,cpuacct", "name=systemd", "" for v2).
+	Dirs map[string]string
+
+	driver driver
+}
+
+// driver is what makes cgroups.
+type driver interface {
+	prepare(m *Making) (Handle, error)
+}
+
+// Making is what Prepare needs of whoever creates a container.
+type Making struct {
+	// Mark names the container for good; no other container has or will have it.
+	Mark string
+	// Note is called once, before anything is made, with the arguments of a journal
+	// entry (Kind) for each cgroup.
+	Note func(entries [][]string) error
+	// Before and After are called around each action with its index; an error ends
+	// Prepare.
+	Before, After func(int) error
+}
+
+// Prepare carries the plan out, before the container's first process is born. It
+// stops at the first failure with a *fault.Error, and leaves it to the journal to
+// undo. A cgroup that is another container's, or that has processes in it already,
+// is refused.
+func (p *Plan) Prepare(m *Making) (Handle, error) { return p.driver.prepare(m) }
+
+// Handle is the cgroups of one container: one in each hierarchy. What it opened stays
+// open until Close, so that no other cgroup of the same name can take its place.
+type Handle interface {
+	// Records is what the state record keeps, for Open.
+	Records() []string
 	// EntryDir is the directory of the v2 cgroup that the first process is born
 	// into with CLONE_INTO_CGROUP; empty where there is none.
 	EntryDir() string
-	// Paths is what the state record keeps, for FromPaths. It is complete once
-	// Create has returned.
-	Paths() []string
-	// Dirs are the absolute paths of the cgroups, by the controllers of each
-	// hierarchy ("memory", "cpu,cpuacct", "name=systemd", "" for v2).
-	Dirs() map[string]string
 	// Set writes the limits that r holds and leaves all others as they are.
 	Set(r *specs.LinuxResources) error
 	// Procs lists the pids in the container's cgroup and all below it, ascending.
@@ -94,12 +115,10 @@ type Manager interface {
 	Thaw() error
 	// Frozen says whether Freeze or someone else has stopped them.
 	Frozen() (bool, error)
-	// Kill sends sig to every process in the container's cgroup and below. After
-	// SIGKILL a frozen cgroup is thawed, since the frozen do not die, and the end
-	// of all is waited for, 0.2 s at most.
+	// Kill sends sig to every process in the container's cgroup and below. SIGKILL
+	// ends also those that are frozen, and the end of all is waited for, 0.2 s at
+	// most.
 	Kill(sig syscall.Signal) error
-	// Destroy removes the cgroups that Create made, with what was made below them.
-	// While dying processes keep one busy it tries again, up to timeout. It can
-	// be called any number of times.
-	Destroy(timeout time.Duration) error
+	// Close gives the descriptors back.
+	Close()
 }

@@ -7,32 +7,23 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/sys"
 )
 
 // beneath keeps every lookup inside the hierarchy that the directory belongs to:
 // whatever the path says, no other file of the host can be written.
 const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
-// again repeats a call that a signal interrupted. The Go runtime sends itself
-// signals, and writing a memory limit waits for reclaim, which they break off.
-func again(f func() (int, error)) (int, error) {
-	for {
-		n, err := f()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
-}
-
 func openMount(path string) (int, error) {
-	return again(func() (int, error) {
-		return unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return sys.Retry(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	})
 }
 
 func openBeneath(dir int, name string, flags int) (int, error) {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: beneath}
-	return again(func() (int, error) { return unix.Openat2(dir, name, &how) })
+	return sys.Retry(func() (int, error) { return unix.Openat2(dir, name, &how) })
 }
 
 // openDir opens the first n levels of c.
@@ -42,7 +33,7 @@ func (c *cgroup) openDir(n int) (int, error) {
 		return mount, err
 	}
 	defer unix.Close(mount)
-	return openBeneath(mount, c.below(n), unix.O_PATH|unix.O_DIRECTORY)
+	return openBeneath(mount, c.below(n), c.flags(n))
 }
 
 // readFile returns a control file.
@@ -54,7 +45,7 @@ func readFile(dir int, name string) (string, error) {
 	defer unix.Close(fd)
 	buf := make([]byte, 512)
 	for n := 0; ; {
-		got, err := again(func() (int, error) { return unix.Read(fd, buf[n:]) })
+		got, err := sys.Retry(func() (int, error) { return unix.Read(fd, buf[n:]) })
 		if err != nil {
 			return "", err
 		}
@@ -74,7 +65,7 @@ func writeFile(dir int, name, data string) error {
 	if err != nil {
 		return err
 	}
-	_, err = again(func() (int, error) { return unix.Write(fd, []byte(data)) })
+	_, err = sys.Retry(func() (int, error) { return unix.Write(fd, []byte(data)) })
 	unix.Close(fd)
 	return err
 }

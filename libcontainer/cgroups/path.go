@@ -17,13 +17,12 @@ type cgroup struct {
 	// sure of them are there for certain, since the caller itself is in them.
 	levels []string
 	sure   int
-	// made is how many of the last levels Create made.
-	made int
 	// dropped is true when an unprivileged caller may not make it and nothing in
 	// the config depends on it.
 	dropped bool
 
-	// at and fd are where Create stands: the descriptor of the first at levels.
+	// at and fd are where Prepare, and with all levels a Handle, stands: the
+	// descriptor of the first at levels; -1 for none.
 	at, fd int
 	// file is the control file in it that is open, as the descriptor open; empty
 	// where none is.
@@ -121,46 +120,32 @@ func split(path string) ([]string, error) {
 	return levels, nil
 }
 
-// record is the form that the state record keeps:
+// record is the form that the state record and the journal keep:
 //
-//	cpu,cpuacct:2:/sys/fs/cgroup/cpu,cpuacct/./jobs/web
+//	cpu,cpuacct:0:/sys/fs/cgroup/cpu,cpuacct/./jobs/web
 //
-// the controllers, how many of the last directories are ours, and the path with
-// the mount point marked off by a dot, so that it still is a path.
+// the controllers, how many of the first directories are there for certain, and the
+// path with the mount point marked off by a dot, so that it still is a path.
 func (c *cgroup) record() string {
-	return c.controllers + ":" + strconv.Itoa(c.made) + ":" + c.mount + "/./" + strings.Join(c.levels, "/")
+	return c.controllers + ":" + strconv.Itoa(c.sure) + ":" + c.mount + "/./" + strings.Join(c.levels, "/")
 }
 
-// parseRecord reads what record wrote. A plain absolute path stands for a cgroup
-// of which nothing is known but that it is ours.
+// parseRecord reads what record wrote.
 func parseRecord(s string) (*cgroup, error) {
-	bad := func() (*cgroup, error) {
-		return nil, fault.New("cannot understand the recorded cgroup " + strconv.Quote(s))
-	}
-	c := &cgroup{fd: -1, made: 1}
-	var rel string
-	if strings.HasPrefix(s, "/") {
-		i := strings.LastIndexByte(s, '/')
-		c.controllers, c.mount, rel = "unknown", s[:i], s[i+1:]
-	} else {
-		f := strings.SplitN(s, ":", 3)
-		if len(f) != 3 {
-			return bad()
-		}
-		n, err := strconv.Atoi(f[1])
-		if err != nil {
-			return bad()
-		}
+	c := &cgroup{fd: -1}
+	f := strings.SplitN(s, ":", 3)
+	if len(f) == 3 {
+		var rel string
 		var ok bool
-		if c.mount, rel, ok = strings.Cut(f[2], "/./"); !ok {
-			return bad()
+		c.controllers = f[0]
+		if c.mount, rel, ok = strings.Cut(f[2], "/./"); ok && strings.HasPrefix(c.mount, "/") {
+			var nerr, perr error
+			c.sure, nerr = strconv.Atoi(f[1])
+			c.levels, perr = split(rel)
+			if nerr == nil && perr == nil && c.sure >= 0 && c.sure <= len(c.levels) {
+				return c, nil
+			}
 		}
-		c.controllers, c.made = f[0], n
 	}
-	levels, err := split(rel)
-	if err != nil || !strings.HasPrefix(c.mount, "/") || c.made < 0 || c.made > len(levels) {
-		return bad()
-	}
-	c.levels = levels
-	return c, nil
+	return nil, fault.New("cannot understand the recorded cgroup " + strconv.Quote(s))
 }

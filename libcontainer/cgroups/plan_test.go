@@ -63,7 +63,7 @@ func planFor(t *testing.T, path string, r *specs.LinuxResources) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return lines(m.Plan())
+	return lines(m.Actions)
 }
 
 func TestPathRules(t *testing.T) {
@@ -162,7 +162,7 @@ func TestPlanOfEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, s := range with(lines(m.Plan()), "write ") {
+	for _, s := range with(lines(m.Actions), "write ") {
 		if !strings.Contains(s, "/devices/") {
 			got = append(got, strings.Replace(strings.TrimPrefix(s, "write /c/"), "/x/", " ", 1))
 		}
@@ -185,13 +185,13 @@ func TestPlanOfEverything(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if len(m.Warnings()) != 3 {
-		t.Errorf("warnings: %q", m.Warnings())
+	if len(m.Warnings) != 3 {
+		t.Errorf("warnings: %q", m.Warnings)
 	}
-	if plan := lines(m.Plan()); len(with(plan, "inherit /c/cpuset/x/")) != 0 {
+	if plan := lines(m.Actions); len(with(plan, "inherit /c/cpuset/x/")) != 0 {
 		t.Errorf("the config's own cpuset is overwritten: %s", with(plan, "/cpuset/"))
 	}
-	for _, a := range m.Plan() {
+	for _, a := range m.Actions {
 		if a.Why == "" || a.JSON == "" && a.Kind != Inherit && !strings.Contains(a.Path, "/devices.") {
 			t.Errorf("an action without a reason: %+v", a)
 		}
@@ -231,11 +231,11 @@ func TestUnlimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"memory.limit_in_bytes = -1", "memory.memsw.limit_in_bytes = -1", "pids.max = max"} {
-		if len(with(lines(m.Plan()), want)) != 1 {
-			t.Errorf("%s is missing in %s", want, lines(m.Plan()))
+		if len(with(lines(m.Actions), want)) != 1 {
+			t.Errorf("%s is missing in %s", want, lines(m.Actions))
 		}
 	}
-	for _, a := range m.Plan() {
+	for _, a := range m.Actions {
 		if strings.Contains(a.Path, "memsw") && !a.Optional {
 			t.Error("a kernel without swap accounting would refuse what the config did not ask for")
 		}
@@ -298,12 +298,15 @@ func TestHostsWithoutV1(t *testing.T) {
 			t.Errorf("%s asked for nothing: %v", mode, err)
 			continue
 		}
-		if err := m.Create(nil, nil); err != nil || len(m.Plan())+len(m.Paths())+len(m.EntryFiles()) != 0 {
+		h, err := m.Prepare(&Making{})
+		if err != nil || len(m.Actions)+len(h.Records())+len(m.EntryFiles) != 0 {
 			t.Errorf("%s asked for nothing did something: %v", mode, err)
+			continue
 		}
-		if pids, err := m.Procs(); err != nil || pids != nil || m.Kill(9) != nil || m.Destroy(0) != nil {
-			t.Errorf("%s: the empty manager fails: %v", mode, err)
+		if pids, err := h.Procs(); err != nil || pids != nil || h.Kill(9) != nil {
+			t.Errorf("%s: the empty handle fails: %v", mode, err)
 		}
+		h.Close()
 	}
 }
 
@@ -394,22 +397,18 @@ func TestRecordedPaths(t *testing.T) {
 	list := []string{
 		"cpu,cpuacct:2:/c/cpu,cpuacct/./jobs/web", "name=systemd:0:/c/systemd/./a:b:c", ":1:/c/unified/./x", "pids:0:/c/pids/./",
 	}
-	m, err := FromPaths(list)
+	h, err := Open(list, "mark")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Paths(); !reflect.DeepEqual(got, list) {
+	if got := h.Records(); !reflect.DeepEqual(got, list) {
 		t.Errorf("got %q", got)
 	}
-	want := map[string]string{"cpu,cpuacct": "/c/cpu,cpuacct/jobs/web", "name=systemd": "/c/systemd/a:b:c", "": "/c/unified/x", "pids": "/c/pids"}
-	if got := m.Dirs(); !reflect.DeepEqual(got, want) {
-		t.Errorf("dirs: %q", got)
+	if h.EntryDir() != "/c/unified/x" {
+		t.Errorf("entry: %s", h.EntryDir())
 	}
-	if m.EntryDir() != "/c/unified/x" || len(m.EntryFiles()) != 3 {
-		t.Errorf("entries: %s %s", m.EntryDir(), m.EntryFiles())
-	}
-	for _, bad := range []string{"", "x", "pids:1:/c/pids", "pids:x:/c/./a", "pids:2:/c/./a", "pids:-1:/c/./a", "pids:1:c/./a", "pids:1:/c/./../a"} {
-		if _, err := FromPaths([]string{bad}); err == nil {
+	for _, bad := range []string{"", "x", "pids:1:/c/pids", "pids:x:/c/./a", "pids:2:/c/./a", "pids:-1:/c/./a", "pids:1:c/./a", "/c/pids/a", "pids:1:/c/./../a"} {
+		if _, err := Open([]string{bad}, "mark"); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}

@@ -37,17 +37,30 @@ func TestProcessesInside(t *testing.T) {
 		t.Errorf("%v %v", pids, err)
 	}
 
-	second, err := New(f, top+"/jobs/web", "other", nil)
-	if err != nil {
+	if err := plan(t, f, top+"/jobs/web", nil).make(); err == nil || !strings.HasPrefix(err.Error(), "container's cgroup is another container's") ||
+		!strings.Contains(err.Error(), "state is in /test/"+strconv.Itoa(os.Getpid())) {
+		t.Errorf("a cgroup in use: %v", err)
+	}
+	if err := m.undo(20 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "3 process(es) in it") {
+		t.Errorf("destroyed in use: %v", err)
+	}
+}
+
+// A cgroup that was there and has processes in it is refused with nothing touched.
+func TestProcessesOfOthers(t *testing.T) {
+	f, top := real(t)
+	given(t, f, top, top)
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	noted := false
-	err = second.Create(func([]Dir) error { noted = true; return nil }, nil)
-	if err == nil || !strings.HasPrefix(err.Error(), "container's cgroup is not empty: 3 process(es) found") || noted {
-		t.Errorf("a cgroup in use: %v, noted %v", err, noted)
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	m := plan(t, f, top, nil)
+	if err := os.WriteFile(m.Dirs["pids"]+"/cgroup.procs", []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
 	}
-	if err := m.Destroy(20 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "3 process(es) in it") {
-		t.Errorf("destroyed in use: %v", err)
+	if err := m.make(); err == nil || !strings.HasPrefix(err.Error(), "container's cgroup is not empty: 1 process(es) found") || m.entries != nil {
+		t.Errorf("%v, noted %v", err, m.entries)
 	}
 }
 
@@ -72,21 +85,18 @@ func TestEndOfTheFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	// SIGKILL must end the frozen too.
-	again, err := FromPaths(m.Paths())
-	if err != nil {
-		t.Fatal(err)
-	}
+	again := m.again(t)
 	if err := again.Kill(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait()
 	until(t, "all are dead", func() bool { pids, _ := again.Procs(); return len(pids) == 0 })
 	for range 2 {
-		if err := again.Destroy(5 * time.Second); err != nil {
+		if err := m.undo(5 * time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, dir := range m.Dirs() {
+	for name, dir := range m.Dirs {
 		if exists(filepath.Dir(filepath.Dir(dir))) {
 			t.Errorf("%s: a parent that was made is left", name)
 		}
@@ -103,7 +113,7 @@ func TestKillReachesChildCgroups(t *testing.T) {
 	f, top := real(t)
 	m := create(t, f, top, nil)
 	cmd := inside(t, m, "while :; do sleep 1000; done")
-	for name, dir := range m.Dirs() {
+	for name, dir := range m.Dirs {
 		if err := os.MkdirAll(dir+"/sub/sub", 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +157,7 @@ func TestKillOutrunsForks(t *testing.T) {
 func TestKillSparesTheCaller(t *testing.T) {
 	f, _ := real(t)
 	h := f.Cgroup.Hierarchies[0]
-	m, err := FromPaths([]string{strings.Join(h.Controllers, ",") + ":0:" + h.Mount + "/." + strings.TrimSuffix(h.Own, "/") + "/"})
+	m, err := Open([]string{strings.Join(h.Controllers, ",") + ":0:" + h.Mount + "/." + strings.TrimSuffix(h.Own, "/") + "/"}, "mark")
 	if err != nil {
 		t.Fatal(err)
 	}

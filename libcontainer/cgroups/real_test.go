@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"berth/libcontainer/host"
+	"berth/libcontainer/sys"
 )
 
 // real returns the facts of a host where cgroups can be made, and a path in them
@@ -45,7 +48,7 @@ func real(t testing.TB) (*host.Facts, string) {
 		for _, h := range f.Cgroup.Hierarchies {
 			if _, err := os.Stat(h.Mount + top); err == nil {
 				t.Errorf("%s is left behind", h.Mount+top)
-				if err := RemoveDir(Dir{Path: h.Mount + top, Leaf: true}, 5*time.Second); err != nil {
+				if err := clear(h.Mount, top[1:]); err != nil {
 					t.Log(err)
 				}
 			}
@@ -54,35 +57,97 @@ func real(t testing.TB) (*host.Facts, string) {
 	return f, top
 }
 
-func create(t testing.TB, f *host.Facts, path string, r *specs.LinuxResources) Manager {
-	t.Helper()
-	m, err := New(f, path, "id", r)
-	if err == nil {
-		err = m.Create(nil, nil)
+// clear removes a cgroup with all below it, whosever they are.
+func clear(mount, name string) error {
+	fd, err := openMount(mount)
+	if err != nil {
+		return err
 	}
+	defer unix.Close(fd)
+	return removeUntil(sys.NewPatience(context.Background(), 5*time.Second, nil), fd, name, name)
+}
+
+// group is a container's cgroups from the plan to the end.
+type group struct {
+	*Plan
+	Handle
+	mark    string
+	entries [][]string // what a journal would have
+	before  func(int) error
+	after   func(int) error
+}
+
+var marks atomic.Int64
+
+func plan(t testing.TB, f *host.Facts, path string, r *specs.LinuxResources) *group {
+	t.Helper()
+	p, err := New(f, path, "id", r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { destroy(t, m) })
-	return m
+	nothing := func(int) error { return nil }
+	return &group{Plan: p, mark: fmt.Sprintf("/test/%d@%d", os.Getpid(), marks.Add(1)), before: nothing, after: nothing}
 }
 
-func destroy(t testing.TB, m Manager) {
+func (g *group) make() error {
+	h, err := g.Prepare(&Making{
+		Mark: g.mark, Before: g.before, After: g.after,
+		Note: func(all [][]string) error { g.entries = all; return nil },
+	})
+	g.Handle = h
+	return err
+}
+
+// undo does what the journal does.
+func (g *group) undo(limit time.Duration) error {
+	p := sys.NewPatience(context.Background(), limit, nil)
+	var list []error
+	for i := len(g.entries) - 1; i >= 0; i-- {
+		list = append(list, Undo(p, g.entries[i]))
+	}
+	return errors.Join(list...)
+}
+
+func create(t testing.TB, f *host.Facts, path string, r *specs.LinuxResources) *group {
 	t.Helper()
-	if err := m.Kill(unix.SIGKILL); err != nil {
+	g := plan(t, f, path, r)
+	if err := g.make(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { destroy(t, g) })
+	return g
+}
+
+func destroy(t testing.TB, g *group) {
+	t.Helper()
+	if g.Handle != nil {
+		if err := g.Kill(unix.SIGKILL); err != nil {
+			t.Error(err)
+		}
+		g.Close()
+	}
+	if err := g.undo(5 * time.Second); err != nil {
 		t.Error(err)
 	}
-	if err := m.Destroy(5 * time.Second); err != nil {
-		t.Error(err)
+}
+
+// again opens the cgroups as a later command does.
+func (g *group) again(t testing.TB) Handle {
+	t.Helper()
+	h, err := Open(g.Records(), g.mark)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(h.Close)
+	return h
 }
 
 // inside starts a shell that enters the cgroups by itself, as a container's first
 // process does, and then runs script.
-func inside(t *testing.T, m Manager, script string) *exec.Cmd {
+func inside(t *testing.T, m *group, script string) *exec.Cmd {
 	t.Helper()
 	enter := ""
-	for _, file := range m.EntryFiles() {
+	for _, file := range m.EntryFiles {
 		enter += "echo 0 > '" + file + "' || exit 99\n"
 	}
 	cmd := exec.Command("/bin/sh", "-c", enter+"echo in\n"+script)
@@ -112,9 +177,9 @@ func inside(t *testing.T, m Manager, script string) *exec.Cmd {
 	return cmd
 }
 
-func get(t *testing.T, m Manager, controller, file string) string {
+func get(t *testing.T, m *group, controller, file string) string {
 	t.Helper()
-	for names, dir := range m.Dirs() {
+	for names, dir := range m.Dirs {
 		if slices.Contains(strings.Split(names, ","), controller) {
 			text, err := os.ReadFile(dir + "/" + file)
 			if err != nil {
@@ -174,10 +239,7 @@ func TestSet(t *testing.T) {
 		Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(64 << 20))},
 		CPU:    &specs.LinuxCPU{Quota: ptr(int64(50000)), Period: ptr(uint64(100000)), Burst: ptr(uint64(50000))},
 	})
-	again, err := FromPaths(m.Paths())
-	if err != nil {
-		t.Fatal(err)
-	}
+	again := m.again(t)
 	mem := func(limit, swap int64) {
 		t.Helper()
 		if err := again.Set(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, Swap: &swap}}); err != nil {
@@ -200,8 +262,8 @@ func TestSet(t *testing.T) {
 	if q, p := get(t, m, "cpu", "cpu.cfs_quota_us"), get(t, m, "cpu", "cpu.cfs_period_us"); q != "20000" || p != "100000" {
 		t.Errorf("quota %s, period %s", q, p)
 	}
-	err = again.Set(&specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}})
-	want := `cannot bind to these cpus: linux.resources.cpu.cpus: write "4000" to ` + m.Dirs()["cpuset"] + "/cpuset.cpus: "
+	err := again.Set(&specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}})
+	want := `cannot bind to these cpus: linux.resources.cpu.cpus: write "4000" to ` + m.Dirs["cpuset"] + "/cpuset.cpus: "
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("a cpu that is not there: %v", err)
 	}
@@ -235,151 +297,6 @@ func TestSmallMemoryLimit(t *testing.T) {
 	}
 }
 
-func TestOthersAreKept(t *testing.T) {
-	f, top := real(t)
-	for _, h := range f.Cgroup.Hierarchies {
-		if err := os.MkdirAll(h.Mount+top+"/given/leaf", 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() {
-		for _, h := range f.Cgroup.Hierarchies {
-			if err := RemoveDir(Dir{Path: h.Mount + top, Leaf: true}, time.Second); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	var noted []Dir
-	note := func(d []Dir) error { noted = append(noted, d...); return nil }
-	m, err := New(f, top+"/given/leaf", "id", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Create(note, nil); err != nil || len(noted) != 0 {
-		t.Fatalf("noted %v, error %v", noted, err)
-	}
-	// The given cpuset was empty on all levels, and has to be usable now.
-	cmd := inside(t, m, "while :; do sleep 1000; done")
-	destroy(t, m)
-	cmd.Wait()
-	for _, h := range f.Cgroup.Hierarchies {
-		if !exists(h.Mount + top + "/given/leaf") {
-			t.Errorf("%s: the cgroup that was there before is gone", h.Mount)
-		}
-	}
-
-	a, b := create(t, f, top+"/given/both/a", nil), create(t, f, top+"/given/both/b", nil)
-	destroy(t, a)
-	for name, dir := range b.Dirs() {
-		if !exists(dir) {
-			t.Errorf("%s: a neighbour's cgroup is gone", name)
-		}
-	}
-	destroy(t, b)
-	// The one who made the parent went first; the other leaves it alone.
-	for _, h := range f.Cgroup.Hierarchies {
-		if err := RemoveDir(Dir{Path: h.Mount + top + "/given/both"}, 0); err != nil || exists(h.Mount+top+"/given/both") {
-			t.Errorf("the parent stays: %v", err)
-		}
-	}
-}
-
-func TestFrozenIsRefused(t *testing.T) {
-	f, top := real(t)
-	first := create(t, f, top, nil)
-	if err := first.Freeze(); err != nil {
-		t.Skip(err)
-	}
-	second, err := New(f, top, "id", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := second.Create(nil, nil); err == nil || !strings.HasPrefix(err.Error(), "container's cgroup unexpectedly frozen") {
-		t.Errorf("got %v", err)
-	}
-	if err := first.Thaw(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Whatever action fails, the note taken before is enough to leave nothing.
-func TestEveryActionFails(t *testing.T) {
-	f, top := real(t)
-	r := &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}, CPU: &specs.LinuxCPU{Mems: "0"}}
-	plan := func() Manager {
-		m, err := New(f, top+"/p/leaf", "id", r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-	stop := errors.New("stop")
-	for i := range plan().Plan() {
-		m := plan()
-		var noted []Dir
-		err := m.Create(func(d []Dir) error { noted = append(noted, d...); return nil },
-			func(n int, a Action) error {
-				if n == i {
-					if a != m.Plan()[n] {
-						t.Errorf("action %d is %+v, planned %+v", n, a, m.Plan()[n])
-					}
-					return stop
-				}
-				return nil
-			})
-		if err != stop {
-			t.Fatalf("action %d: %v", i, err)
-		}
-		for k := len(noted) - 1; k >= 0; k-- {
-			if err := RemoveDir(noted[k], time.Second); err != nil {
-				t.Errorf("action %d: %v", i, err)
-			}
-		}
-		for _, h := range f.Cgroup.Hierarchies {
-			if exists(h.Mount + top) {
-				t.Fatalf("action %d leaves %s", i, h.Mount+top)
-			}
-		}
-	}
-	if err := plan().Create(func([]Dir) error { return stop }, nil); err != stop {
-		t.Errorf("a journal that can't be written: %v", err)
-	}
-}
-
-// Parents that vanish while a neighbour needs them are made again.
-func TestVanishingParents(t *testing.T) {
-	f, top := real(t)
-	var wg sync.WaitGroup
-	for w := range 4 {
-		wg.Go(func() {
-			for range 15 {
-				m, err := New(f, top+"/p/"+strconv.Itoa(w), "id", nil)
-				if err == nil {
-					err = m.Create(nil, nil)
-				}
-				if err != nil {
-					t.Error(err)
-				}
-				if got, err := os.ReadFile(m.Dirs()["cpuset"] + "/cpuset.mems"); err == nil && len(got) < 2 {
-					t.Error("a cpuset is empty")
-				}
-				if err := m.Destroy(5 * time.Second); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	// Who made a parent may not be who left it last.
-	for _, h := range f.Cgroup.Hierarchies {
-		for _, p := range []string{top + "/p", top} {
-			if err := RemoveDir(Dir{Path: h.Mount + p}, 0); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-}
-
 func TestKernelRefusals(t *testing.T) {
 	f, top := real(t)
 	for _, tt := range []struct {
@@ -397,15 +314,12 @@ func TestKernelRefusals(t *testing.T) {
 			`cannot limit bytes read per second: linux.resources.blockIO.throttleReadBpsDevice[0]: write "4095:7 1" to DIR/blkio.throttle.read_bps_device: no such device`,
 		},
 	} {
-		m, err := New(f, top, "id", tt.r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = m.Create(nil, nil)
+		m := plan(t, f, top, tt.r)
+		err := m.make()
 		if err == nil {
 			t.Errorf("taken: %+v", tt.r)
 		} else {
-			want := strings.NewReplacer("DIR/cpuset", m.Dirs()["cpuset"]+"/cpuset", "DIR/blkio", m.Dirs()["blkio"]+"/blkio").Replace(tt.want)
+			want := strings.NewReplacer("DIR/cpuset", m.Dirs["cpuset"]+"/cpuset", "DIR/blkio", m.Dirs["blkio"]+"/blkio").Replace(tt.want)
 			if !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
@@ -429,19 +343,17 @@ func TestHelperUnprivileged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Create(nil, nil); err != nil || len(m.Paths()) != 0 || len(m.EntryFiles()) != 0 {
-		t.Errorf("asking for nothing: %v, %v", err, m.Paths())
+	g := &group{Plan: m, mark: "x@1", before: func(int) error { return nil }, after: func(int) error { return nil }}
+	if err := g.make(); err != nil || len(g.Records()) != 0 {
+		t.Errorf("asking for nothing: %v", err)
 	}
-	if m, err = New(f, "/"+path, path, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Create(nil, nil); err == nil || !strings.HasPrefix(err.Error(), "cannot make the cgroup that linux.cgroupsPath needs") {
+	if err := plan(t, f, "/"+path, nil).make(); err == nil || !strings.HasPrefix(err.Error(), "cannot make the cgroup that linux.cgroupsPath needs") {
 		t.Errorf("asking for a path: %v", err)
 	}
-	if m, err = New(f, "", path, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}}); err != nil {
+	if g.Plan, err = New(f, "", path, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}}); err != nil {
 		t.Fatal(err)
 	}
-	err = m.Create(nil, nil)
+	err = g.make()
 	if err == nil || !strings.HasPrefix(err.Error(), "cannot make the cgroup that linux.resources.pids.limit needs") || !errors.Is(err, unix.EACCES) {
 		t.Errorf("asking for a limit: %v", err)
 	}
@@ -483,13 +395,12 @@ func BenchmarkCreateDestroy(b *testing.B) {
 	var made, gone time.Duration
 	for b.Loop() {
 		start := time.Now()
-		m, err := New(f, top, "id", r)
-		if err == nil {
-			err = m.Create(func([]Dir) error { return nil }, nil)
-		}
+		m := plan(b, f, top, r)
+		err := m.make()
 		middle := time.Now()
 		if err == nil {
-			err = m.Destroy(time.Second)
+			m.Close()
+			err = m.undo(time.Second)
 		}
 		if err != nil {
 			b.Fatal(err)

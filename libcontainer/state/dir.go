@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // The files in a container's directory.
@@ -53,7 +54,7 @@ func (d *Dir) Lock(mode LockMode) error {
 	if mode == Exclusive {
 		op = unix.LOCK_EX
 	}
-	if _, err := retry(func() (int, error) { return 0, unix.Flock(d.fd, op) }); err != nil {
+	if _, err := sys.Retry(func() (int, error) { return 0, unix.Flock(d.fd, op) }); err != nil {
 		d.Close()
 		return fault.Wrap("cannot lock the state directory "+d.path, err)
 	}
@@ -104,7 +105,7 @@ func (d *Dir) Busy() (bool, error) {
 	if d.mode != Unlocked {
 		return false, nil
 	}
-	_, err := retry(func() (int, error) { return 0, unix.Flock(d.fd, unix.LOCK_SH|unix.LOCK_NB) })
+	_, err := sys.Retry(func() (int, error) { return 0, unix.Flock(d.fd, unix.LOCK_SH|unix.LOCK_NB) })
 	switch err {
 	case nil:
 		return false, unix.Flock(d.fd, unix.LOCK_UN)
@@ -182,7 +183,7 @@ func (d *Dir) Remove() error {
 
 // read returns the content of a small file in the directory, or a bare errno.
 func (d *Dir) read(name string) ([]byte, error) {
-	fd, err := retry(func() (int, error) {
+	fd, err := sys.Retry(func() (int, error) {
 		// What is no regular file must not be waited for.
 		return unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	})
@@ -199,7 +200,7 @@ func (d *Dir) read(name string) ([]byte, error) {
 		if n == len(buf) {
 			buf = append(buf, make([]byte, len(buf))...)
 		}
-		got, err := retry(func() (int, error) { return unix.Read(fd, buf[n:]) })
+		got, err := sys.Retry(func() (int, error) { return unix.Read(fd, buf[n:]) })
 		if err != nil {
 			return nil, err
 		}
@@ -215,14 +216,14 @@ func (d *Dir) read(name string) ([]byte, error) {
 // crash of the machine, so nothing is synced.
 func (d *Dir) replace(name string, data []byte) error {
 	fail := func(err error) error { return fault.Wrap("cannot write "+d.path+"/"+name, err) }
-	fd, err := retry(func() (int, error) {
+	fd, err := sys.Retry(func() (int, error) {
 		return unix.Openat(d.fd, name+tempSuffix,
 			unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	})
 	if err != nil {
 		return fail(err)
 	}
-	err = writeAll(fd, data)
+	err = sys.WriteAll(fd, data)
 	if cerr := unix.Close(fd); err == nil {
 		err = cerr
 	}
@@ -231,17 +232,6 @@ func (d *Dir) replace(name string, data []byte) error {
 	}
 	if err != nil {
 		return fail(err)
-	}
-	return nil
-}
-
-func writeAll(fd int, data []byte) error {
-	for len(data) > 0 {
-		n, err := retry(func() (int, error) { return unix.Write(fd, data) })
-		if err != nil {
-			return err
-		}
-		data = data[n:]
 	}
 	return nil
 }

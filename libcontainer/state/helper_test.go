@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/sys"
 )
 
 // The test binary runs itself again to have other processes at work on the same
@@ -34,7 +36,7 @@ var helpers = map[string]func(s *Store, id string) error{
 		if err != nil {
 			return err
 		}
-		if err := j.Note(FileEntry(os.Getenv("BERTH_TEST_FILE"))); err != nil {
+		if err := j.Note(fileEntry(os.Getenv("BERTH_TEST_FILE"))); err != nil {
 			return err
 		}
 		if err := os.WriteFile(os.Getenv("BERTH_TEST_FILE"), nil, 0o600); err != nil {
@@ -125,6 +127,16 @@ var helpers = map[string]func(s *Store, id string) error{
 		}
 	},
 }
+
+// fileEntry is an entry of a made-up kind: a file that is removed.
+func fileEntry(path string) Entry { return Entry{Kind: "file", Args: []string{path}} }
+
+var fileKind = Kind{Name: "file", Undo: func(_ *sys.Patience, args []string) error {
+	if err := os.Remove(args[0]); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return nil
+}}
 
 func must[T any](v T, err error) T {
 	if err != nil {

@@ -4,44 +4,43 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
-// The kinds of side effect that the journal knows. Kinds of their own are up to
-// those who hand a function to Undo.
-const (
-	KindCgroup  = "cgroup"  // path, "leaf" or "parent": see cgroups.Dir
-	KindProcess = "process" // pid, start time
-	KindFile    = "file"    // path of a file, FIFO or socket that did not exist
-)
-
-// Entry is one side effect on the host, written down before it is done.
+// Entry is one side effect on the host, written down before it is done: the intention
+// alone. Whether the effect came about, and by whose hand, no second note could say,
+// since a crash can come between the two. The effect itself has to tell, so an entry
+// holds what identifies it: a cgroup's mark, a process's start time.
 type Entry struct {
 	Kind string
 	Args []string
 }
 
-// CgroupEntry is for a cgroup directory about to be made.
-func CgroupEntry(path string, leaf bool) Entry {
-	if leaf {
-		return Entry{KindCgroup, []string{path, "leaf"}}
-	}
-	return Entry{KindCgroup, []string{path, "parent"}}
+// Kind is a kind of side effect. The package that owns the effect says how it is
+// undone.
+type Kind struct {
+	Name string
+	// Undo takes the effect away, as the entry's arguments name it. It must take it
+	// well that the effect never came about, was undone before or is another's by now.
+	Undo func(p *sys.Patience, args []string) error
+	// Last is true for what is due only when all else is undone, wherever it stands
+	// in the journal: a poststop hook runs when the container is gone.
+	Last bool
 }
 
-// ProcessEntry is for a process that was started. It is the one effect that can
-// only be noted after it came about, when the pid is known; so such a process
-// has to end by itself when it loses its parent before.
+// ProcessKind is the kind of a process: pid, start time. It is the one effect that can
+// only be noted after it came about, when the pid is known; so such a process has to
+// end by itself when it loses its parent before.
+var ProcessKind = Kind{Name: "process", Undo: undoProcess}
+
+// ProcessEntry is for a process that was started.
 func ProcessEntry(pid int, startTime uint64) Entry {
-	return Entry{KindProcess, []string{strconv.Itoa(pid), strconv.FormatUint(startTime, 10)}}
+	return Entry{Kind: ProcessKind.Name, Args: []string{strconv.Itoa(pid), strconv.FormatUint(startTime, 10)}}
 }
-
-// FileEntry is for a file, FIFO or socket about to be made where there is none.
-func FileEntry(path string) Entry { return Entry{KindFile, []string{path}} }
 
 // Journal is the list of a container's side effects, in a file that only grows
 // until it is undone. Whoever writes holds the Exclusive lock.
@@ -53,7 +52,7 @@ type Journal struct {
 // Journal opens the journal for writing and undoing, and makes it where there is
 // none.
 func (d *Dir) Journal() (*Journal, error) {
-	fd, err := retry(func() (int, error) {
+	fd, err := sys.Retry(func() (int, error) {
 		return unix.Openat(d.fd, journalFile,
 			unix.O_RDWR|unix.O_CREAT|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	})
@@ -87,13 +86,13 @@ func (j *Journal) repair() error {
 	return nil
 }
 
-// Note appends entries in one write, all or none. It returns before any of the
-// side effects may begin.
+// Note appends entries as intended, in one write, all or none. The side effects may
+// begin when it has returned.
 func (j *Journal) Note(entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := writeAll(j.fd, encodeEntries(entries)); err != nil {
+	if err := sys.WriteAll(j.fd, encodeEntries(entries)); err != nil {
 		err = fault.Wrap("cannot write the journal in "+j.d.path, err)
 		if merr := j.repair(); merr != nil { // a full filesystem takes half a line
 			return merr
@@ -128,30 +127,50 @@ func (j *Journal) Entries() ([]Entry, error) {
 	return entries, bad.OrNil()
 }
 
-// Undo calls undo for every entry, the newest first. It goes on after an error
-// and returns all of them. The entries that failed stay in the journal for the
-// next attempt; undo must take it well that an effect never came about, or was
-// undone before.
-func (j *Journal) Undo(undo func(Entry) error) error {
+// Undo undoes every entry, the newest first and those of a kind that is Last at the
+// end. It goes on after an error and returns all of them. The entries that failed
+// stay in the journal for the next attempt.
+func (j *Journal) Undo(p *sys.Patience, kinds []Kind) error {
 	entries, err := j.Entries()
 	var list fault.List
 	if err != nil && !errors.As(err, &list) {
 		return err
 	}
-	var left []Entry
-	for i := len(entries) - 1; i >= 0; i-- {
-		if err := undo(entries[i]); err != nil {
-			left = append(left, entries[i])
-			list = append(list, asFault(err))
+	failed := make([]bool, len(entries))
+	for _, last := range [...]bool{false, true} {
+		for i := len(entries) - 1; i >= 0; i-- {
+			k := kindOf(kinds, entries[i])
+			if k.Last != last {
+				continue
+			}
+			if err := k.Undo(p, entries[i].Args); err != nil {
+				failed[i] = true
+				list = append(list, asFault(err))
+			}
 		}
 	}
-	for i, k := 0, len(left)-1; i < k; i, k = i+1, k-1 {
-		left[i], left[k] = left[k], left[i]
+	left := entries[:0]
+	for i, e := range entries {
+		if failed[i] {
+			left = append(left, e)
+		}
 	}
 	if err := j.keep(left); err != nil {
 		list = append(list, asFault(err))
 	}
 	return list.OrNil()
+}
+
+// kindOf is the kind of an entry. One that nobody owns can't be undone.
+func kindOf(kinds []Kind, e Entry) Kind {
+	for _, k := range kinds {
+		if k.Name == e.Kind {
+			return k
+		}
+	}
+	return Kind{Undo: func(*sys.Patience, []string) error {
+		return fault.New("the journal has an entry of the unknown kind " + strconv.Quote(e.Kind))
+	}}
 }
 
 // keep makes entries the whole content of the journal.
@@ -192,27 +211,11 @@ func asFault(err error) *fault.Error {
 	return fault.Wrap("cannot undo", err)
 }
 
-// killWait is how long the end of a process is waited for after SIGKILL. Only
-// uninterruptible sleep keeps it longer.
-const killWait = 10 * time.Second
-
-// UndoBasic undoes the kinds process and file. Any other kind is an error:
-// the caller takes its own first.
-func UndoBasic(e Entry) error {
-	switch {
-	case e.Kind == KindProcess && len(e.Args) == 2:
-		return undoProcess(e.Args[0], e.Args[1])
-	case e.Kind == KindFile && len(e.Args) == 1:
-		if err := unix.Unlink(e.Args[0]); err != nil && err != unix.ENOENT && err != unix.ENOTDIR {
-			return fault.Wrap("cannot remove "+e.Args[0], err)
-		}
-		return nil
+func undoProcess(patience *sys.Patience, args []string) error {
+	if len(args) != 2 {
+		return fault.New("the journal's entry for a process is broken")
 	}
-	return fault.New("the journal has an entry of the unknown kind " + strconv.Quote(e.Kind) +
-		" with " + strconv.Itoa(len(e.Args)) + " arguments")
-}
-
-func undoProcess(pid, start string) error {
+	pid, start := args[0], args[1]
 	n, err := strconv.Atoi(pid)
 	if err != nil {
 		return fault.Wrap("the journal names a process that is no number", err)
@@ -232,9 +235,5 @@ func undoProcess(pid, start string) error {
 	if err := p.Signal(unix.SIGKILL); err != nil && err != ErrGone {
 		return err
 	}
-	ended, err := p.Wait(killWait)
-	if err == nil && !ended {
-		err = fault.New("process " + pid + " does not end after SIGKILL")
-	}
-	return err
+	return p.Wait(patience)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"berth/libcontainer/sys"
 )
 
 func open(t *testing.T, d *Dir) *Journal {
@@ -20,11 +22,37 @@ func open(t *testing.T, d *Dir) *Journal {
 	return j
 }
 
+// patience is what tests have.
+func patience(t *testing.T) *sys.Patience { return sys.NewPatience(t.Context(), 5*time.Second, nil) }
+
+// book records what is undone, and in which order.
+type book struct {
+	order []string
+	fail  map[string]bool
+}
+
+// kinds are made-up kinds that write into the book; "hook" is due last.
+func (b *book) kinds(names ...string) []Kind {
+	var all []Kind
+	for _, name := range names {
+		all = append(all, Kind{Name: name, Last: name == "hook", Undo: func(_ *sys.Patience, args []string) error {
+			b.order = append(b.order, name+" "+strings.Join(args, " "))
+			if b.fail[name] {
+				return errors.New("no " + name)
+			}
+			return nil
+		}})
+	}
+	return all
+}
+
 func TestJournalUndo(t *testing.T) {
 	_, d := newDir(t)
 	j := open(t, d)
 	entries := []Entry{
-		CgroupEntry("/c/parent", false), CgroupEntry("/c/parent/leaf", true), FileEntry("/tmp/a\n\"b\"\t\\"),
+		{"cgroup", []string{"/c/parent"}},
+		{"hook", []string{"poststop"}},
+		{"cgroup", []string{"/c/leaf", "/tmp/a\n\"b\"\t\\"}},
 		ProcessEntry(12, 1<<63),
 		{Kind: "unit", Args: []string{}},
 	}
@@ -44,32 +72,26 @@ func TestJournalUndo(t *testing.T) {
 	}
 
 	// What fails is tried again, in the same order; what worked is not.
-	var order []string
-	fail := map[string]bool{"file": true, "cgroup": true}
-	undo := func(e Entry) error {
-		order = append(order, e.Kind)
-		if fail[e.Kind] {
-			return errors.New("no " + e.Kind)
-		}
-		return nil
+	b := &book{fail: map[string]bool{"hook": true, "cgroup": true}}
+	kinds := b.kinds("cgroup", "hook", "process", "unit")
+	err := j.Undo(patience(t), kinds)
+	want := []string{"unit ", "process 12 9223372036854775808", "cgroup " + strings.Join(entries[2].Args, " "), "cgroup /c/parent", "hook poststop"}
+	if !reflect.DeepEqual(b.order, want) {
+		t.Errorf("order %q", b.order)
 	}
-	err := j.Undo(undo)
-	if want := []string{"unit", "process", "file", "cgroup", "cgroup"}; !reflect.DeepEqual(order, want) {
-		t.Errorf("order %v", order)
-	}
-	if err == nil || strings.Count(err.Error(), "no ") != 3 || !strings.Contains(err.Error(), "no file") {
+	if err == nil || strings.Count(err.Error(), "no ") != 3 || !strings.Contains(err.Error(), "no hook") {
 		t.Errorf("errors: %v", err)
 	}
 	if got, err := open(t, d).Entries(); err != nil || !reflect.DeepEqual(got, entries[:3]) {
 		t.Errorf("left: %v %v", got, err)
 	}
-	order, fail = nil, nil
-	if err := j.Undo(undo); err != nil || len(order) != 3 {
-		t.Errorf("again: %v %v", order, err)
+	b.order, b.fail = nil, nil
+	if err := j.Undo(patience(t), kinds); err != nil || len(b.order) != 3 || b.order[2] != "hook poststop" {
+		t.Errorf("again: %v %q", err, b.order)
 	}
-	order = nil
-	if err := j.Undo(undo); err != nil || order != nil {
-		t.Errorf("a third time: %v %v", order, err)
+	b.order = nil
+	if err := j.Undo(patience(t), kinds); err != nil || b.order != nil {
+		t.Errorf("a third time: %v %q", err, b.order)
 	}
 	// The journal goes on to work.
 	if err := j.Note(entries[0]); err != nil {
@@ -78,14 +100,21 @@ func TestJournalUndo(t *testing.T) {
 	if got, err := j.Entries(); err != nil || len(got) != 1 {
 		t.Errorf("after all: %v %v", got, err)
 	}
+	// What nobody knows to undo is kept, and said.
+	if err := j.Undo(patience(t), nil); err == nil || !strings.Contains(err.Error(), `unknown kind "cgroup"`) {
+		t.Errorf("an unknown kind: %v", err)
+	}
+	if got, err := j.Entries(); err != nil || len(got) != 1 {
+		t.Errorf("of an unknown kind: %v %v", got, err)
+	}
 }
 
 // Wherever a write is cut off, the entries before it are read, and the next one
 // is whole.
 func TestTornJournal(t *testing.T) {
 	_, d := newDir(t)
-	whole := encodeEntries([]Entry{FileEntry("/a"), FileEntry("/b")})
-	first := len(encodeEntries([]Entry{FileEntry("/a")}))
+	whole := encodeEntries([]Entry{fileEntry("/a"), fileEntry("/b")})
+	first := len(encodeEntries([]Entry{fileEntry("/a")}))
 	for cut := 0; cut <= len(whole); cut++ {
 		if err := os.WriteFile(d.Path()+"/journal", whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
@@ -101,7 +130,7 @@ func TestTornJournal(t *testing.T) {
 		if got, err := j.Entries(); err != nil || len(got) != want {
 			t.Fatalf("cut at %d: %v %v", cut, got, err)
 		}
-		if err := j.Note(FileEntry("/c")); err != nil {
+		if err := j.Note(fileEntry("/c")); err != nil {
 			t.Fatal(err)
 		}
 		got, err := j.Entries()
@@ -116,11 +145,11 @@ func TestDamagedJournal(t *testing.T) {
 	if err := os.WriteFile(d.Path()+"/journal", []byte("[\"file\",\"/a\"]\nrubbish\n[]\n[\"n\"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var undone []string
-	err := open(t, d).Undo(func(e Entry) error { undone = append(undone, e.Kind); return nil })
-	if !reflect.DeepEqual(undone, []string{"n", "file"}) || err == nil ||
+	var b book
+	err := open(t, d).Undo(patience(t), b.kinds("n", "file"))
+	if undone := b.order; !reflect.DeepEqual(undone, []string{"n ", "file /a"}) || err == nil ||
 		!strings.Contains(err.Error(), "journal line 2") || !strings.Contains(err.Error(), "journal line 3") {
-		t.Errorf("undone %v, error %v", undone, err)
+		t.Errorf("undone %q, error %v", b.order, err)
 	}
 }
 
@@ -153,23 +182,11 @@ func TestKilledWriter(t *testing.T) {
 	}
 }
 
-func TestUndoBasic(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/a", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := UndoBasic(FileEntry(dir + "/a")); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := UndoBasic(FileEntry(dir)); err == nil {
-		t.Error("a directory is no file")
-	}
-
-	cmd, _ := begin(t, "sleep", Open(dir), "x")
+func TestUndoProcess(t *testing.T) {
+	cmd, _ := begin(t, "sleep", Open(t.TempDir()), "x")
 	start := must(StartTime(cmd.Process.Pid))
-	if err := UndoBasic(ProcessEntry(cmd.Process.Pid, start+1)); err != nil {
+	undo := func(e Entry) error { return ProcessKind.Undo(patience(t), e.Args) }
+	if err := undo(ProcessEntry(cmd.Process.Pid, start+1)); err != nil {
 		t.Error(err)
 	}
 	if p, err := OpenProcess(cmd.Process.Pid, start); err != nil {
@@ -178,16 +195,16 @@ func TestUndoBasic(t *testing.T) {
 		p.Close()
 	}
 	for range 2 {
-		if err := UndoBasic(ProcessEntry(cmd.Process.Pid, start)); err != nil {
+		if err := undo(ProcessEntry(cmd.Process.Pid, start)); err != nil {
 			t.Error(err)
 		}
 	}
 	if _, err := OpenProcess(cmd.Process.Pid, start); err != ErrGone {
 		t.Errorf("it lives: %v", err)
 	}
-	for _, e := range []Entry{{Kind: "unit"}, {Kind: KindFile}, {KindProcess, []string{"x", "1"}}, {KindProcess, []string{"1", "x"}}} {
-		if err := UndoBasic(e); err == nil {
-			t.Errorf("%v is taken", e)
+	for _, args := range [][]string{{}, {"x", "1"}, {"1", "x"}} {
+		if err := ProcessKind.Undo(patience(t), args); err == nil {
+			t.Errorf("%v is taken", args)
 		}
 	}
 }

@@ -3,11 +3,11 @@ package state
 import (
 	"bytes"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // Process is a process that can't be mistaken for another: it is held by a
@@ -59,26 +59,10 @@ func (p *Process) Signal(sig unix.Signal) error {
 	return nil
 }
 
-// Wait waits until the process ends or the timeout is over, and says whether it
-// ended. A negative timeout never ends. It reaps nothing.
-func (p *Process) Wait(timeout time.Duration) (bool, error) {
-	deadline := time.Now().Add(timeout)
-	for {
-		ms := -1
-		if timeout >= 0 {
-			// Rounded up, so that a rest below a millisecond doesn't spin.
-			ms = max(0, int((time.Until(deadline)+time.Millisecond-1)/time.Millisecond))
-		}
-		fds := [1]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds[:], ms)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return false, fault.Wrap("cannot wait for process "+strconv.Itoa(p.pid), err)
-		}
-		return n > 0, nil
-	}
+// Wait waits until the process has ended, for as long as the patience lasts. It
+// reaps nothing.
+func (p *Process) Wait(patience *sys.Patience) error {
+	return patience.Readable(p.fd, "the end of process "+strconv.Itoa(p.pid)+" after SIGKILL")
 }
 
 // Close gives the pidfd back. A second call does nothing.
@@ -101,7 +85,7 @@ func StartTime(pid int) (uint64, error) {
 // stat reads the start time of a process and whether it is a zombie or dead.
 func stat(pid int) (start uint64, dead bool, err error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/stat"
-	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := sys.Retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err == unix.ENOENT || err == unix.ESRCH {
 		return 0, false, ErrGone
 	}
@@ -110,7 +94,7 @@ func stat(pid int) (start uint64, dead bool, err error) {
 	}
 	defer unix.Close(fd)
 	var buf [1024]byte // 52 fields of at most 20 digits
-	n, err := retry(func() (int, error) { return unix.Read(fd, buf[:]) })
+	n, err := sys.Retry(func() (int, error) { return unix.Read(fd, buf[:]) })
 	if err == unix.ESRCH {
 		return 0, false, ErrGone
 	}

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -9,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/sys"
 )
 
 func TestProcess(t *testing.T) {
@@ -29,18 +33,25 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if ended, err := p.Wait(0); ended || err != nil || p.PID() != pid {
-		t.Errorf("ended %v, %v", ended, err)
+	if p.PID() != pid {
+		t.Errorf("pid %d", p.PID())
 	}
 	begun := time.Now()
-	if ended, err := p.Wait(20 * time.Millisecond); ended || err != nil || time.Since(begun) < 20*time.Millisecond {
-		t.Errorf("ended %v, %v after %v", ended, err, time.Since(begun))
+	err = p.Wait(sys.NewPatience(t.Context(), 20*time.Millisecond, nil))
+	if err == nil || !strings.Contains(err.Error(), "waited in vain for the end of process "+strconv.Itoa(pid)) || time.Since(begun) < 20*time.Millisecond {
+		t.Errorf("%v after %v", err, time.Since(begun))
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(10*time.Millisecond, func() { cancel(errors.New("told to stop")) })
+	err = p.Wait(sys.NewPatience(ctx, time.Minute, nil))
+	if err == nil || !strings.Contains(err.Error(), "interrupted while waiting for the end of process") || !strings.Contains(err.Error(), "told to stop") {
+		t.Errorf("interrupted: %v", err)
 	}
 	if err := p.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if ended, err := p.Wait(-1); !ended || err != nil {
-		t.Errorf("ended %v, %v", ended, err)
+	if err := p.Wait(patience(t)); err != nil {
+		t.Error(err)
 	}
 	// Not reaped yet: a zombie has ended.
 	if text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err != nil || !strings.Contains(string(text), ") Z ") {
@@ -136,7 +147,7 @@ func TestStatus(t *testing.T) {
 func nameless(t *testing.T, dir string, data []byte) string {
 	t.Helper()
 	fd := must(unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o700))
-	if err := writeAll(fd, data); err != nil {
+	if err := sys.WriteAll(fd, data); err != nil {
 		t.Fatal(err)
 	}
 	ro := must(unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0))
@@ -162,7 +173,7 @@ func TestStatusOfMemfd(t *testing.T) {
 	}
 	data, err := os.ReadFile(sleeper)
 	if err == nil {
-		err = writeAll(fd, data)
+		err = sys.WriteAll(fd, data)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -27,10 +27,11 @@ type Record struct {
 	// UID is the user who made the container.
 	UID         int
 	Annotations map[string]string
-	// CgroupDriver is "cgroupfs" or "systemd"; Cgroups is what cgroups.Manager's
-	// Paths gave.
+	// CgroupDriver is "cgroupfs" or "systemd"; Cgroups is what cgroups.Handle's
+	// Records gave, and Mark the container's mark on them.
 	CgroupDriver string
 	Cgroups      []string
+	Mark         string
 	// PrivatePID is true when the container has a pid namespace of its own, whose
 	// processes all die with the first.
 	PrivatePID bool
@@ -84,6 +85,7 @@ func encodeRecord(r *Record) []byte {
 	}
 	e.key("cgroupDriver").str(r.CgroupDriver)
 	e.key("cgroups").strs(r.Cgroups)
+	e.key("mark").str(r.Mark)
 	e.key("privatePid").bool(r.PrivatePID)
 	e.key("creating").bool(r.Creating)
 	e.key("hasProcess").bool(r.HasProcess)
@@ -156,6 +158,8 @@ func (d *decoder) field(r *Record, key string) {
 		r.CgroupDriver = d.str()
 	case "cgroups":
 		d.array(func() { r.Cgroups = append(r.Cgroups, d.str()) })
+	case "mark":
+		r.Mark = d.str()
 	case "privatePid":
 		r.PrivatePID = d.bool()
 	case "creating":

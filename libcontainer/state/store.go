@@ -14,11 +14,11 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // The conditions that callers tell apart, by errors.Is. The first three are
@@ -165,7 +165,7 @@ func (s *Store) List() ([]string, error) {
 
 func (s *Store) open(id string) (*Dir, error) {
 	path := s.root + "/" + id
-	fd, err := retry(func() (int, error) {
+	fd, err := sys.Retry(func() (int, error) {
 		return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
 	switch err {
@@ -175,15 +175,4 @@ func (s *Store) open(id string) (*Dir, error) {
 		return nil, ErrNotExist
 	}
 	return nil, fault.Wrap("cannot open the state directory "+path, err)
-}
-
-// retry repeats a call that a signal interrupted. The Go runtime sends signals
-// to itself, so that any slow call may see one.
-func retry(f func() (int, error)) (int, error) {
-	for {
-		n, err := f()
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/sys"
 )
 
 func newDir(t *testing.T) (*Store, *Dir) {
@@ -364,7 +366,7 @@ func TestKilledCreate(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer j.Close()
-			if err := j.Undo(UndoBasic); err != nil {
+			if err := j.Undo(sys.NewPatience(t.Context(), time.Second, nil), []Kind{fileKind}); err != nil {
 				t.Error(err)
 			}
 			if _, err := os.Lstat(file); !os.IsNotExist(err) {
@@ -402,7 +404,7 @@ func BenchmarkLife(b *testing.B) {
 			b.Fatal(err)
 		}
 		for _, err := range []error{
-			j.Note(CgroupEntry("/sys/fs/cgroup/x", true)), j.Note(ProcessEntry(1, 2)), d.WriteConfig([]byte("{}")),
+			j.Note(Entry{Kind: "cgroup", Args: []string{"pids:0:/sys/fs/cgroup/pids/./x", "mark"}}), j.Note(ProcessEntry(1, 2)), d.WriteConfig([]byte("{}")),
 			d.WriteRecord(r), d.WriteRecord(r), d.Remove(), j.Close(), d.Close(),
 		} {
 			if err != nil {

@@ -25,7 +25,7 @@ func (h *Host) Left(id string) []string {
 	for end := time.Now().Add(settle); ; time.Sleep(2 * time.Millisecond) {
 		left = left[:0]
 		left = append(left, orphans()...)
-		left = append(left, cgroupDirs(id)...)
+		left = append(left, Cgroups(id)...)
 		left = append(left, files(filepath.Join(h.Root, id))...)
 		left = append(left, mounts(h.Root, id)...)
 		if len(left) == 0 || time.Now().After(end) {
@@ -70,8 +70,8 @@ func orphans() []string {
 	return left
 }
 
-// cgroupDirs lists the cgroup directories of that name in all hierarchies.
-func cgroupDirs(id string) []string {
+// Cgroups lists the cgroup directories of that name in all hierarchies.
+func Cgroups(id string) []string {
 	var left []string
 	for _, h := range hierarchies() {
 		_ = filepath.WalkDir(h, func(p string, d fs.DirEntry, err error) error {

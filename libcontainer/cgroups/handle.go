@@ -13,44 +13,122 @@ import (
 	"berth/libcontainer/fault"
 )
 
+// handle is the Handle of a container in v1 hierarchies.
+type handle struct {
+	cgroups []*cgroup
+	mark    string
+}
+
+// Open opens the cgroups of a container again from what Records gave and its mark. It
+// needs neither the config nor the facts of the host.
+func Open(records []string, mark string) (Handle, error) {
+	h := &handle{mark: mark}
+	for _, r := range records {
+		c, err := parseRecord(r)
+		if err != nil {
+			return nil, err
+		}
+		h.cgroups = append(h.cgroups, c)
+	}
+	return h, nil
+}
+
+func (h *handle) Close() {
+	for _, c := range h.cgroups {
+		c.setFD(-1, 0)
+	}
+}
+
+// drop leaves out what Prepare had to do without, and gives the descriptors back but
+// for the cgroup that is asked most.
+func (h *handle) drop() {
+	h.cgroups = slices.DeleteFunc(h.cgroups, func(c *cgroup) bool { return c.dropped })
+	for _, c := range h.cgroups {
+		if c != h.primary() {
+			c.setFD(-1, 0)
+		}
+		c.closeFile()
+	}
+}
+
+func (h *handle) Records() []string {
+	var list []string
+	for _, c := range h.cgroups {
+		list = append(list, c.record())
+	}
+	return list
+}
+
+func (h *handle) EntryDir() string {
+	for _, c := range h.cgroups {
+		if c.v2() {
+			return c.dir()
+		}
+	}
+	return ""
+}
+
+// open opens the cgroup c, unless it is open, and returns its descriptor. A cgroup that
+// is another container's by now counts as gone (ENOENT).
+func (h *handle) open(c *cgroup) (int, error) {
+	if c.fd >= 0 {
+		return c.fd, nil
+	}
+	fd, err := c.openDir(len(c.levels))
+	if err != nil {
+		return -1, err
+	}
+	mark, err := markOf(fd)
+	if err == nil && mark != "" && mark != h.mark {
+		err = unix.ENOENT
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	c.setFD(fd, len(c.levels))
+	return fd, nil
+}
+
+func cannotOpen(c *cgroup, err error) error {
+	return fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
+}
+
 // primary is the cgroup that is asked for the container's processes: the one
 // that can freeze them, if there is one.
-func (m *v1) primary() *cgroup {
+func (h *handle) primary() *cgroup {
 	for _, name := range [...]string{"freezer", "pids", "devices", "memory"} {
-		if c := m.find(name); c != nil {
+		if c := find(h.cgroups, name); c != nil {
 			return c
 		}
 	}
-	for _, c := range m.cgroups {
-		if !c.dropped {
-			return c
-		}
+	if len(h.cgroups) > 0 {
+		return h.cgroups[0]
 	}
 	return nil
 }
 
-// open opens the primary cgroup; -1 where it is gone or there is none.
-func (m *v1) open() (*cgroup, int, error) {
-	c := m.primary()
+// openPrimary opens the primary cgroup; -1 where it is gone or there is none.
+func (h *handle) openPrimary() (*cgroup, int, error) {
+	c := h.primary()
 	if c == nil {
 		return nil, -1, nil
 	}
-	fd, err := c.openDir(len(c.levels))
+	fd, err := h.open(c)
 	if err == unix.ENOENT {
 		return c, -1, nil
 	}
 	if err != nil {
-		return c, -1, fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
+		return c, -1, cannotOpen(c, err)
 	}
 	return c, fd, nil
 }
 
-func (m *v1) Procs() ([]int, error) {
-	c, fd, err := m.open()
+func (h *handle) Procs() ([]int, error) {
+	c, fd, err := h.openPrimary()
 	if fd < 0 {
 		return nil, err
 	}
-	defer unix.Close(fd)
 	return c.procs(fd)
 }
 
@@ -63,24 +141,23 @@ func (c *cgroup) procs(fd int) ([]int, error) {
 }
 
 // freezer opens the freezer cgroup.
-func (m *v1) freezer() (*cgroup, int, error) {
-	c := m.find("freezer")
+func (h *handle) freezer() (*cgroup, int, error) {
+	c := find(h.cgroups, "freezer")
 	if c == nil {
 		return nil, -1, fault.New("the container cannot be paused: the cgroup controller freezer is not mounted")
 	}
-	fd, err := c.openDir(len(c.levels))
+	fd, err := h.open(c)
 	if err != nil {
-		return c, -1, fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
+		return c, -1, cannotOpen(c, err)
 	}
 	return c, fd, nil
 }
 
-func (m *v1) Freeze() error {
-	c, fd, err := m.freezer()
+func (h *handle) Freeze() error {
+	c, fd, err := h.freezer()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
 	return c.freeze(fd)
 }
 
@@ -132,33 +209,38 @@ func (c *cgroup) setFreezer(fd int, state string) error {
 	return nil
 }
 
-func (m *v1) Thaw() error {
-	c, fd, err := m.freezer()
+func (h *handle) Thaw() error {
+	c, fd, err := h.freezer()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
 	return c.setFreezer(fd, "THAWED")
 }
 
 // Frozen is false where there is no freezer or no cgroup any more.
-func (m *v1) Frozen() (bool, error) {
-	c := m.find("freezer")
+func (h *handle) Frozen() (bool, error) {
+	c := find(h.cgroups, "freezer")
 	if c == nil {
 		return false, nil
 	}
-	fd, err := c.openDir(len(c.levels))
+	fd, err := h.open(c)
 	if err == nil {
-		defer unix.Close(fd)
-		var state string
-		if state, err = readFile(fd, "freezer.state"); err == nil {
-			return !strings.HasPrefix(state, "THAWED"), nil
+		var frozen bool
+		if frozen, err = isFrozen(fd); err == nil {
+			return frozen, nil
 		}
 	}
 	if err == unix.ENOENT || err == unix.ENODEV {
 		return false, nil
 	}
 	return false, fault.Wrap("cannot read "+c.dir()+"/freezer.state", err)
+}
+
+// isFrozen says whether a freezer cgroup stands still or is about to, by itself or
+// by a parent.
+func isFrozen(fd int) (bool, error) {
+	state, err := readFile(fd, "freezer.state")
+	return err == nil && !strings.HasPrefix(state, "THAWED"), err
 }
 
 const (
@@ -174,13 +256,12 @@ const (
 // being forked appears in the list only after its parent could be signalled, and
 // before that parent ends. For other signals several processes are frozen
 // meanwhile, so that all of them are in the list.
-func (m *v1) Kill(sig syscall.Signal) error {
-	c, fd, err := m.open()
+func (h *handle) Kill(sig syscall.Signal) error {
+	c, fd, err := h.openPrimary()
 	if fd < 0 {
 		return err
 	}
-	defer unix.Close(fd)
-	wasFrozen, err := m.Frozen()
+	wasFrozen, err := h.Frozen()
 	if err != nil {
 		return err
 	}
@@ -203,6 +284,9 @@ func (m *v1) Kill(sig syscall.Signal) error {
 			if terr := c.setFreezer(fd, "THAWED"); err == nil {
 				err = terr
 			}
+			if err == nil && sig == unix.SIGKILL {
+				err = c.leaveFrozenParent(fd)
+			}
 			wasFrozen = false
 		}
 		if err != nil || sig != unix.SIGKILL || time.Now().After(deadline) {
@@ -216,6 +300,33 @@ func (m *v1) Kill(sig syscall.Signal) error {
 		}
 		time.Sleep(50 * time.Microsecond)
 	}
+}
+
+// leaveFrozenParent gets the processes, which have got SIGKILL, out of a cgroup that
+// a parent keeps frozen: in v1 only a thawed process ends, and moving it thaws it. It
+// runs no instruction of its own before it dies. (In v2 the frozen can be killed.)
+func (c *cgroup) leaveFrozenParent(fd int) error {
+	frozen, err := isFrozen(fd)
+	if err != nil || !frozen {
+		return err
+	}
+	pids, err := c.procs(fd)
+	if err != nil {
+		return err
+	}
+	top, err := openMount(c.mount)
+	if err != nil {
+		return fault.Wrap("cannot open the cgroup hierarchy "+c.mount, err)
+	}
+	defer unix.Close(top)
+	for _, pid := range pids {
+		if err := writeFile(top, "cgroup.procs", strconv.Itoa(pid)); err != nil && err != unix.ESRCH {
+			e := fault.Wrap("cannot take a process that was killed out of its frozen cgroup", err)
+			e.Call = "write " + strconv.Itoa(pid) + " to " + c.mount + "/cgroup.procs"
+			return e
+		}
+	}
+	return nil
 }
 
 // batch is how many processes are held by pidfds at a time. A table of

@@ -3,21 +3,19 @@ package cgroups
 import (
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 )
 
-// v1 manages the cgroups of a container in all hierarchies of a host that has v1
-// ones, the v2 hierarchy beside them included: pausing, statistics and whoever
-// looks at /proc/PID/cgroup expect the same path everywhere.
+// v1 makes the cgroups of a container in all hierarchies of a host that has v1 ones,
+// the v2 hierarchy beside them included: pausing, statistics and whoever looks at
+// /proc/PID/cgroup expect the same path everywhere.
 type v1 struct {
-	cgroups  []*cgroup
-	steps    []step
-	warnings []string
+	cgroups []*cgroup
+	actions []action
+	mark    string
 	// unprivileged callers do without the hierarchies that they may not use, as
 	// long as the config asks for nothing there.
 	unprivileged bool
@@ -25,8 +23,8 @@ type v1 struct {
 	named bool
 }
 
-// step is an Action with what performing it needs.
-type step struct {
+// action is an Action with what performing it needs.
+type action struct {
 	Action
 	cgroup *cgroup
 	level  int    // Mkdir, Inherit: that many levels down
@@ -44,14 +42,14 @@ type step struct {
 // the id. Errors name the property that cannot be had on this host.
 //
 // Where no hierarchy can be used, a container that asks for no cgroup and no
-// limit stays in the cgroup of the caller, and Kill and Freeze have no effect.
-func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (Manager, error) {
+// limit stays in the cgroup of the caller, and its Handle has no cgroup.
+func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (*Plan, error) {
 	m := &v1{unprivileged: !f.Privileged(), named: cgroupsPath != ""}
 	if f.Cgroup.Mode == host.Unified || f.Cgroup.Mode == host.NoCgroup {
 		if err := unusable(f.Cgroup.Mode, cgroupsPath, r); err != nil {
 			return nil, err
 		}
-		return m, nil
+		return m.plan(nil), nil
 	}
 	for i := range f.Cgroup.Hierarchies {
 		c, err := locate(&f.Cgroup.Hierarchies[i], cgroupsPath, id)
@@ -81,12 +79,12 @@ func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (Manage
 			return nil, wrong("memory.swap", "a limit on memory and swap together needs linux.resources.memory.limit")
 		}
 	}
-	m.warnings = l.warnings
 	if err := m.available(f, l.writes); err != nil {
 		return nil, err
 	}
-	m.plan(l.writes)
-	return m, nil
+	p := m.plan(l.writes)
+	p.Warnings = l.warnings
+	return p, nil
 }
 
 // unusable is the error for a host without v1 hierarchies; nil where the config
@@ -149,8 +147,10 @@ func missing(w *write) *fault.Error {
 func (m *v1) dispensable(w *write) bool { return m.unprivileged && w.controller == "devices" }
 
 // find returns the cgroup in the hierarchy of a controller.
-func (m *v1) find(controller string) *cgroup {
-	for _, c := range m.cgroups {
+func (m *v1) find(controller string) *cgroup { return find(m.cgroups, controller) }
+
+func find(cgroups []*cgroup, controller string) *cgroup {
+	for _, c := range cgroups {
 		if !c.v2() && !c.dropped && c.has(controller) {
 			return c
 		}
@@ -158,34 +158,46 @@ func (m *v1) find(controller string) *cgroup {
 	return nil
 }
 
-// plan puts the steps in order: hierarchy by hierarchy, each from the top down.
-func (m *v1) plan(writes []write) {
-	m.steps = make([]step, 0, len(writes)+3*len(m.cgroups))
+// plan puts the actions in order: hierarchy by hierarchy, each from the top down.
+func (m *v1) plan(writes []write) *Plan {
+	m.actions = make([]action, 0, len(writes)+3*len(m.cgroups))
+	p := &Plan{driver: m, Dirs: make(map[string]string, len(m.cgroups))}
 	for _, c := range m.cgroups {
+		p.Dirs[c.controllers] = c.dir()
+		if !c.v2() {
+			// Written by a thread on itself, tasks moves without waiting for an RCU grace
+			// period; cgroup.procs may take 10 ms.
+			p.EntryFiles = append(p.EntryFiles, c.dir()+"/tasks")
+		}
 		m.planDirs(c, writes)
 		for i := range writes {
 			w := &writes[i]
 			if c.v2() || !c.has(w.controller) {
 				continue
 			}
-			s := w.step(c)
-			s.wanted = !m.dispensable(w)
-			m.steps = append(m.steps, s)
+			a := w.action(c)
+			a.wanted = !m.dispensable(w)
+			m.actions = append(m.actions, a)
 		}
 	}
+	p.Actions = make([]Action, len(m.actions))
+	for i := range m.actions {
+		p.Actions[i] = m.actions[i].Action
+	}
+	return p
 }
 
-// step is w as a step on the cgroup c.
-func (w *write) step(c *cgroup) step {
+// action is w as an action on the cgroup c.
+func (w *write) action(c *cgroup) action {
 	dir := c.dir() + "/"
-	s := step{cgroup: c, file: w.file, alt: w.alt, Action: Action{
+	a := action{cgroup: c, file: w.file, alt: w.alt, Action: Action{
 		Kind: Write, Path: dir + w.file, Data: w.data, Why: w.why, JSON: w.json,
 		Optional: w.optional, Group: w.group,
 	}}
 	if w.alt != "" {
-		s.Else = dir + w.alt
+		a.Else = dir + w.alt
 	}
-	return s
+	return a
 }
 
 // cpusetFiles must be filled before a cpuset takes processes.
@@ -200,7 +212,7 @@ func (m *v1) planDirs(c *cgroup, writes []write) {
 		if n == len(c.levels) {
 			why = "the container's cgroup in the hierarchy " + c.name()
 		}
-		m.steps = append(m.steps, step{cgroup: c, level: n, Action: Action{
+		m.actions = append(m.actions, action{cgroup: c, level: n, Action: Action{
 			Kind: Mkdir, Path: c.path(n), Why: why, JSON: "linux.cgroupsPath",
 		}})
 	}
@@ -212,142 +224,9 @@ func (m *v1) planDirs(c *cgroup, writes []write) {
 			if n == len(c.levels) && slices.ContainsFunc(writes, func(w write) bool { return w.file == file }) {
 				continue
 			}
-			m.steps = append(m.steps, step{cgroup: c, level: n, file: file, Action: Action{
+			m.actions = append(m.actions, action{cgroup: c, level: n, file: file, Action: Action{
 				Kind: Inherit, Path: c.path(n) + "/" + file, Why: "a new cpuset takes no process while this is empty",
 			}})
 		}
 	}
-}
-
-func (m *v1) Plan() []Action {
-	list := make([]Action, len(m.steps))
-	for i := range m.steps {
-		list[i] = m.steps[i].Action
-	}
-	return list
-}
-
-func (m *v1) Warnings() []string { return m.warnings }
-
-// EntryFiles lists the tasks files. Written by a thread on itself, tasks moves
-// without waiting for an RCU grace period; cgroup.procs may take 10 ms.
-func (m *v1) EntryFiles() []string {
-	var files []string
-	for _, c := range m.cgroups {
-		if !c.v2() && !c.dropped {
-			files = append(files, c.dir()+"/tasks")
-		}
-	}
-	return files
-}
-
-func (m *v1) EntryDir() string {
-	for _, c := range m.cgroups {
-		if c.v2() && !c.dropped {
-			return c.dir()
-		}
-	}
-	return ""
-}
-
-func (m *v1) Paths() []string {
-	var list []string
-	for _, c := range m.cgroups {
-		if !c.dropped {
-			list = append(list, c.record())
-		}
-	}
-	return list
-}
-
-func (m *v1) Dirs() map[string]string {
-	dirs := make(map[string]string, len(m.cgroups))
-	for _, c := range m.cgroups {
-		if !c.dropped {
-			dirs[c.controllers] = c.dir()
-		}
-	}
-	return dirs
-}
-
-// FromPaths makes a Manager again from what Paths gave. It needs neither the
-// config nor the facts of the host. Its Plan is empty. A plain absolute path is
-// taken for a cgroup that Create made.
-func FromPaths(paths []string) (Manager, error) {
-	m := &v1{}
-	for _, p := range paths {
-		c, err := parseRecord(p)
-		if err != nil {
-			return nil, err
-		}
-		m.cgroups = append(m.cgroups, c)
-	}
-	return m, nil
-}
-
-// Set writes the limits in r. The kernel judges values that depend on those in
-// force; a cgroup keeps what was written before the first failure.
-func (m *v1) Set(r *specs.LinuxResources) error {
-	var l limits
-	if len(r.Devices) > 0 {
-		if err := l.devices(r.Devices); err != nil {
-			return err
-		}
-	}
-	if err := l.collect(r); err != nil {
-		return err
-	}
-	if err := m.checkUsage(r.Memory); err != nil {
-		return err
-	}
-	m.warnings = l.warnings
-	for i := 0; i < len(l.writes); {
-		w := &l.writes[i]
-		c := m.find(w.controller)
-		if c == nil {
-			return missing(w)
-		}
-		fd, err := c.openDir(len(c.levels))
-		if err != nil {
-			return fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
-		}
-		c.setFD(fd, len(c.levels))
-		n := i
-		var steps []step
-		for ; n < len(l.writes) && l.writes[n].controller == w.controller; n++ {
-			steps = append(steps, l.writes[n].step(c))
-		}
-		err = writeAll(steps)
-		c.setFD(-1, 0)
-		if err != nil {
-			return err
-		}
-		i = n
-	}
-	return nil
-}
-
-// checkUsage does what memory.checkBeforeUpdate asks for: to refuse a limit below
-// what is in use, which the kernel would reclaim or kill for.
-func (m *v1) checkUsage(mem *specs.LinuxMemory) error {
-	if mem == nil || !value(mem.CheckBeforeUpdate) || value(mem.Limit) <= 0 {
-		return nil
-	}
-	c := m.find("memory")
-	if c == nil {
-		return nil // Set will say so
-	}
-	fd, err := c.openDir(len(c.levels))
-	if err != nil {
-		return fault.Wrap("cannot open the container's cgroup "+c.dir(), err)
-	}
-	defer unix.Close(fd)
-	usage, err := readNumber(fd, "memory.usage_in_bytes")
-	if err != nil {
-		return fault.Wrap("cannot read "+c.dir()+"/memory.usage_in_bytes", err)
-	}
-	if *mem.Limit < usage {
-		return wrong("memory.limit", "the new limit, "+itoa(*mem.Limit)+", is less than the memory in use, "+itoa(usage))
-	}
-	return nil
 }

@@ -1,0 +1,83 @@
+package sys
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/fault"
+)
+
+// Patience is what one command has for all that it waits for while it ends
+// processes and takes things away: it is used up once, however many wait, and it
+// ends at once when the context does. It says what it waits for.
+type Patience struct {
+	ctx   context.Context
+	limit time.Duration
+	end   time.Time
+	say   func(what string)
+	next  time.Time // when to say the next word
+}
+
+// silence is how long a wait may be before somebody is told of it.
+const silence = time.Second
+
+// NewPatience returns a patience that lasts limit from now on. say is told, once a
+// wait has become long, what is waited for; nil for nobody.
+func NewPatience(ctx context.Context, limit time.Duration, say func(what string)) *Patience {
+	now := time.Now()
+	return &Patience{ctx: ctx, limit: limit, end: now.Add(limit), say: say, next: now.Add(silence)}
+}
+
+// Sleep waits for a moment, of d at most, and is an error that names what was waited
+// for when the patience is over.
+func (p *Patience) Sleep(d time.Duration, what string) error {
+	if err := p.Over(what); err != nil {
+		return err
+	}
+	t := time.NewTimer(min(d, max(time.Until(p.end), 0)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-p.ctx.Done():
+		return p.Over(what)
+	}
+}
+
+// Over is an error when the patience is over.
+func (p *Patience) Over(what string) error {
+	now := time.Now()
+	if p.ctx.Err() != nil {
+		return &fault.Error{Msg: "interrupted while waiting for " + what, Err: context.Cause(p.ctx)}
+	}
+	if now.After(p.end) {
+		return fault.New("waited in vain for " + what + ", and " + p.limit.String() + " in all")
+	}
+	if now.After(p.next) && p.say != nil {
+		p.say(what)
+		p.next = now.Add(5 * silence)
+	}
+	return nil
+}
+
+// tick is how often a wait for a descriptor looks whether it was interrupted.
+const tick = 20 * time.Millisecond
+
+// Readable waits until a descriptor can be read: a pidfd, when the process has ended.
+func (p *Patience) Readable(fd int, what string) error {
+	for {
+		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := Retry(func() (int, error) { return unix.Poll(fds[:], int(tick/time.Millisecond)) })
+		if err != nil {
+			return fault.Wrap("cannot wait for "+what, err)
+		}
+		if n > 0 {
+			return nil
+		}
+		if err := p.Over(what); err != nil {
+			return err
+		}
+	}
+}
