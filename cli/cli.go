@@ -59,6 +59,7 @@ func (c *call) runtime() (*libcontainer.Runtime, error) {
 		Debug:         c.on(&optDebug),
 		SystemdCgroup: c.on(&optSystemdCgroup),
 		Rootless:      c.text(&optRootless),
+		NotifySocket:  os.Getenv("NOTIFY_SOCKET"),
 	}
 	switch r.Rootless {
 	case "auto", "true", "false":

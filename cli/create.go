@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"strconv"
 
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
@@ -54,6 +55,7 @@ func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptio
 		PidFile:       c.text(&optPidFile),
 		NoPivot:       c.on(&optNoPivot),
 		NoNewKeyring:  c.on(&optNoNewKeyring),
+		ListenFDs:     listenFDs(os.Getpid(), os.Getenv),
 		PreserveFDs:   c.number(&optPreserveFDs),
 	}
 	if opt.PreserveFDs < 0 {
@@ -63,6 +65,16 @@ func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptio
 		return opt, fault.New("invalid value for --preserve-fds: no process has so many descriptors")
 	}
 	return opt, c.makeRoot(rt)
+}
+
+// listenFDs is how many sockets the caller has opened for the container, if it
+// means this process (sd_listen_fds(3)).
+func listenFDs(pid int, getenv func(string) string) int {
+	n, err := strconv.Atoi(getenv("LISTEN_FDS"))
+	if err != nil || n < 0 || n > maxPreserved || getenv("LISTEN_PID") != strconv.Itoa(pid) {
+		return 0
+	}
+	return n
 }
 
 // makeRoot makes the state directory of an ordinary user. What lies in

@@ -32,6 +32,9 @@ type Runtime struct {
 	// Inject breaks one step, for tests and for people who want to see what
 	// happens then; nil for none.
 	Inject *Injection
+	// NotifySocket is where the caller wants to hear that a container is ready
+	// (NOTIFY_SOCKET, sd_notify(3)); empty for nowhere.
+	NotifySocket string
 
 	points int // passed, see Injection.Point
 }
@@ -65,7 +68,11 @@ type CreateOptions struct {
 	PidFDSocket string
 	// PidFile gets the pid of the container's first process.
 	PidFile string
-	// PreserveFDs is the number of descriptors from 3 on that the process keeps.
+	// ListenFDs is the number of descriptors from 3 on that the process gets by
+	// socket activation (LISTEN_FDS, sd_listen_fds(3)); those to be preserved follow.
+	ListenFDs int
+	// PreserveFDs is the number of descriptors from 3 on, or behind
+	// those of ListenFDs, that the process keeps.
 	PreserveFDs int
 	NoPivot     bool
 	// NoNewKeyring leaves the process the caller's session keyring.

@@ -15,6 +15,7 @@ import (
 	"berth/libcontainer/console"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
+	"berth/libcontainer/notify"
 	"berth/libcontainer/program"
 	"berth/libcontainer/state"
 )
@@ -30,6 +31,7 @@ type creation struct {
 	record    *state.Record
 	machine   *program.Machine
 	joins     []int          // namespaces to join, open
+	proxy     *notify.Proxy  // hears the process, nil where nobody wants to hear it
 	startFIFO int            // the start FIFO, -1 for none
 	master    int            // the pty's master, -1 until the child has sent it
 	cgroups   cgroups.Handle // nil where the container has none of its own
@@ -105,7 +107,7 @@ func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
 	case o.ConsoleSocket != "" && !detached:
 		return fault.New("cannot use console socket if berth will not detach or allocate tty")
 	}
-	for fd := 3; fd < 3+o.PreserveFDs; fd++ {
+	for fd := 3; fd < 3+o.ListenFDs+o.PreserveFDs; fd++ {
 		// What came from the caller by execve is not close-on-exec; what is, is our
 		// own (the Go runtime's poller), and nobody meant that.
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
@@ -139,6 +141,9 @@ func (c *creation) buildParts() error {
 	}
 	c.rt.point()
 	if err := c.firstRecord(); err != nil {
+		return err
+	}
+	if err := c.makeNotifyDir(); err != nil {
 		return err
 	}
 	if err := c.makeCgroups(); err != nil {
@@ -178,7 +183,11 @@ func (c *creation) firstRecord() error {
 		HasProcess:   s.Process != nil,
 		NoPivot:      c.opt.NoPivot,
 		NoNewKeyring: c.opt.NoNewKeyring,
+		ListenFDs:    c.opt.ListenFDs,
 		PreserveFDs:  c.opt.PreserveFDs,
+		Notify:       c.rt.notifies(s),
+		Ignored:      c.plan.Facts.IgnoredSignals,
+		Blocked:      c.plan.Facts.BlockedSignals,
 		Steps:        len(c.plan.Program.Steps),
 	}
 	c.record.Mark = c.dir.Path() + "@" + strconv.FormatInt(c.record.Created.UnixNano(), 10)
@@ -464,6 +473,9 @@ func (c *creation) close() {
 		c.machine.Close()
 	}
 	closeAll(c.joins)
+	if c.proxy != nil {
+		c.proxy.Close()
+	}
 	for _, fd := range []int{c.startFIFO, c.master} {
 		if fd >= 0 {
 			unix.Close(fd)

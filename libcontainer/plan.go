@@ -36,12 +36,17 @@ func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions, wa
 		StartFIFO:    waits,
 		NoPivot:      o.NoPivot,
 		NoNewKeyring: o.NoNewKeyring,
-		PreserveFDs:  o.PreserveFDs,
+		PreserveFDs:  o.ListenFDs + o.PreserveFDs,
+		Env:          activationEnv(o, r.notifies(b.Spec)),
+	}
+	s := b.Spec
+	if r.notifies(s) {
+		s = r.withNotify(s, id)
 	}
 	if err := p.planCgroups(r, req); err != nil {
 		return nil, err
 	}
-	c, err := compile.Create(b.Spec, f, req)
+	c, err := compile.Create(s, f, req)
 	if err != nil {
 		return nil, err
 	}

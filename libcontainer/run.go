@@ -54,6 +54,10 @@ func (c *creation) run(ctx context.Context, o *RunOptions) (int, error) {
 	if fwd != nil {
 		fwd.ready()
 	}
+	var err error
+	if c.proxy, err = c.rt.listen(c.record); err != nil {
+		return -1, c.undo(err)
+	}
 	if err := c.handOver(); err != nil {
 		// The child that failed still waits for word, and holds its terminal open:
 		// without it Close need not wait for more output.
@@ -63,14 +67,15 @@ func (c *creation) run(ctx context.Context, o *RunOptions) (int, error) {
 		}
 		return -1, c.undo(err)
 	}
-	if o.Detach {
-		return 0, nil
-	}
-	if o.Running != nil {
+	if o.Running != nil && !o.Detach {
 		o.Running()
 	}
 	if err := c.dir.Unlock(); err != nil {
 		return -1, err
+	}
+	c.listenToProcess(o.Detach)
+	if o.Detach {
+		return 0, nil
 	}
 	status := fwd.wait(c.machine.Pid, c.machine.PidFD, term)
 	if term != nil {

@@ -6,6 +6,7 @@ import (
 
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
+	"berth/libcontainer/notify"
 	"berth/libcontainer/program"
 	"berth/libcontainer/state"
 	"berth/spec"
@@ -43,7 +44,22 @@ func (r *Runtime) Start(id string) error {
 	if !rec.HasProcess {
 		return errNoProcess
 	}
-	return r.openStartFIFO(d, rec)
+	proxy, err := r.listen(rec)
+	if err != nil {
+		return err
+	}
+	if proxy == nil {
+		return r.openStartFIFO(d, rec)
+	}
+	defer proxy.Close()
+	if err := r.openStartFIFO(d, rec); err != nil {
+		return err
+	}
+	if err := d.Unlock(); err != nil {
+		return err
+	}
+	r.ready(proxy, proc.FD(), rec.PID)
+	return nil
 }
 
 // openStartFIFO writes the word to the start FIFO and waits until the child has let go
@@ -186,6 +202,12 @@ func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, e
 		return nil, err
 	}
 	b := &Bundle{Path: rec.Bundle, Rootfs: rec.Rootfs, Spec: s, Raw: raw}
-	o := &CreateOptions{NoPivot: rec.NoPivot, NoNewKeyring: rec.NoNewKeyring, PreserveFDs: rec.PreserveFDs}
-	return r.Plan(rec.ID, b, f, o, true)
+	o := &CreateOptions{NoPivot: rec.NoPivot, NoNewKeyring: rec.NoNewKeyring, ListenFDs: rec.ListenFDs, PreserveFDs: rec.PreserveFDs}
+	// What the program made up for was create's caller, not this one.
+	f.IgnoredSignals, f.BlockedSignals = rec.Ignored, rec.Blocked
+	again := *r
+	if again.NotifySocket = ""; rec.Notify {
+		again.NotifySocket = notify.Name
+	}
+	return again.Plan(rec.ID, b, f, o, true)
 }

@@ -37,6 +37,8 @@ type Request struct {
 	// a ramdisk.
 	NoPivot      bool
 	NoNewKeyring bool
+	// Env is added to the process's environment, whatever the config says of these.
+	Env []string
 	// PreserveFDs is the number of descriptors from 3 on that the process gets.
 	PreserveFDs int
 }

@@ -3,6 +3,7 @@ package compile
 import (
 	"encoding/binary"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -363,7 +364,7 @@ func (c *compiler) environment() *program.Data {
 	p := c.process
 	at := make(map[string]int, len(p.Env))
 	list := make([]string, 0, len(p.Env)+1)
-	for _, e := range p.Env {
+	for _, e := range slices.Concat(p.Env, c.req.Env) {
 		key, _, _ := strings.Cut(e, "=")
 		if i, ok := at[key]; ok {
 			list[i] = e

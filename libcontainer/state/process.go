@@ -47,6 +47,9 @@ func OpenProcess(pid int, startTime uint64) (*Process, error) {
 // PID is the pid, in the caller's pid namespace.
 func (p *Process) PID() int { return p.pid }
 
+// FD is the process's pidfd. It is the Process's: Close closes it.
+func (p *Process) FD() int { return p.fd }
+
 // Signal sends a signal; ErrGone where the process has ended.
 func (p *Process) Signal(sig unix.Signal) error {
 	err := unix.PidfdSendSignal(p.fd, sig, nil, 0)

@@ -39,10 +39,14 @@ type Record struct {
 	Creating bool
 	// HasProcess is true when config.json has a process, so that start can work.
 	HasProcess bool
-	// NoPivot, NoNewKeyring and PreserveFDs are what create was asked for beside
-	// config.json: with them the container's program can be compiled again.
-	NoPivot, NoNewKeyring bool
-	PreserveFDs           int
+	// Notify is true when the container has a notify socket (sd_notify(3)).
+	Notify bool
+	// NoPivot, NoNewKeyring, ListenFDs and PreserveFDs are what create was asked for
+	// beside config.json, Ignored and Blocked the signals that its caller ignored and
+	// blocked: with them the container's program can be compiled again.
+	NoPivot, NoNewKeyring  bool
+	ListenFDs, PreserveFDs int
+	Ignored, Blocked       uint64
 	// Steps is how many steps the program has, by which it is known again.
 	Steps int
 }
@@ -91,7 +95,11 @@ func encodeRecord(r *Record) []byte {
 	e.key("hasProcess").bool(r.HasProcess)
 	e.key("noPivot").bool(r.NoPivot)
 	e.key("noNewKeyring").bool(r.NoNewKeyring)
+	e.key("listenFDs").int(int64(r.ListenFDs))
 	e.key("preserveFDs").int(int64(r.PreserveFDs))
+	e.key("notify").bool(r.Notify)
+	e.key("ignored").uint(r.Ignored)
+	e.key("blocked").uint(r.Blocked)
 	e.key("steps").int(int64(r.Steps))
 	e.close('}')
 	return append(e.buf, '\n')
@@ -170,6 +178,14 @@ func (d *decoder) field(r *Record, key string) {
 		r.NoPivot = d.bool()
 	case "noNewKeyring":
 		r.NoNewKeyring = d.bool()
+	case "listenFDs":
+		r.ListenFDs = int(d.int())
+	case "notify":
+		r.Notify = d.bool()
+	case "ignored":
+		r.Ignored = d.uint()
+	case "blocked":
+		r.Blocked = d.uint()
 	case "preserveFDs":
 		r.PreserveFDs = int(d.int())
 	case "steps":
