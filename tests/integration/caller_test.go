@@ -177,10 +177,10 @@ func TestHomeOnADeadFileSystem(t *testing.T) {
 		unix.Close(fuse)
 		t.Skip("needs FUSE: ", err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		_ = unix.Unmount(dir, unix.MNT_DETACH)
 		unix.Close(fuse) // all who wait get ENOTCONN
-	}()
+	})
 	(&scenario{
 		name: "dead", talks: true, change: on(harness.Args("/bin/env"), func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc", Type: "bind", Source: dir, Options: []string{"bind"}})
