@@ -10,11 +10,18 @@ GOFLAGS_BUILD = -trimpath -tags urfave_cli_no_docs -ldflags '-s -w -X main.commi
 COMMIT       := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 
-.PHONY: all build install uninstall test test-quick bench lint fuzz generate golden man deps clean
+.PHONY: all go-version build install uninstall test test-quick bench lint fuzz generate golden man deps clean
 
 all: build
 
-build:
+# An older Go fails in words about language versions and toolchains.
+go-version:
+	@want=$$(sed -n 's/^go //p' go.mod); have=$$(GOTOOLCHAIN=local $(GO) env GOVERSION 2>/dev/null | sed 's/^go//'); \
+	if [ -z "$$have" ]; then echo "Berth is built with Go $$want or later, and there is no go command in PATH" >&2; exit 1; fi; \
+	if [ "$$(printf '%s\n%s\n' "$$want" "$$have" | sort -V | head -n 1)" != "$$want" ]; then \
+		echo "Berth is built with Go $$want or later, and this is Go $$have ($$(command -v $(GO)))" >&2; exit 1; fi
+
+build: go-version
 	$(GO) build $(GOFLAGS_BUILD) -o berth .
 
 install: build
@@ -25,9 +32,10 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/berth
 	for page in man/*.[1-8]; do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
-# What can not run where it is (no root, no network) is skipped with its reason.
-test: deps lint build
-	$(GO) test -count=1 ./...
+# What can not run where it is (no root, no network) is skipped with its reason, which
+# is printed. Where CI is set, a skip that is not in tests/report/skips.txt is a failure.
+test: go-version deps lint build
+	$(GO) test -count=1 -json ./... | $(GO) run ./tests/report $(if $(CI),-strict)
 
 # Without root, without packages: the pure part.
 test-quick:
