@@ -28,15 +28,19 @@ func (c *compiler) cgroupMount(m *specs.Mount, dest string, o *mountOptions) {
 		c.fail(c.Path+".options", "a cgroup mount takes no options of the file system", strings.Join(o.data, ","))
 		return
 	}
-	fd := c.tmpfs("mode=755", o.set&^unix.MOUNT_ATTR_RDONLY, "the cgroup hierarchies' directory")
-	c.attach(fd, target{dest: dest, dir: true, fresh: true})
+	l := c.take()
+	set := o.set
+	if l.late {
+		set &^= unix.MOUNT_ATTR_RDONLY
+	}
+	l.fd = c.tmpfs("mode=755", set, "the cgroup hierarchies' directory")
+	c.attach(l)
 	for _, h := range c.req.Cgroups {
 		if h.V2 {
 			continue
 		}
-		c.hierarchy(&h, dest, o)
+		c.hierarchy(&h, l, o)
 	}
-	c.finishCgroupDir(dest, o)
 }
 
 // tmpfs makes a detached tmpfs with one option.
@@ -53,9 +57,9 @@ func (c *compiler) tmpfs(option string, attr uint64, what string) *program.Slot 
 
 // hierarchy mounts one v1 hierarchy below dest, and links its controllers to it
 // where several share it (cpu -> cpu,cpuacct).
-func (c *compiler) hierarchy(h *CgroupDir, dest string, o *mountOptions) {
+func (c *compiler) hierarchy(h *CgroupDir, parent *layer, o *mountOptions) {
 	name := path.Base(h.Mount)
-	dir := path.Join(dest, name)
+	l := c.take()
 	var fd *program.Slot
 	if c.ns.fresh&unix.CLONE_NEWCGROUP != 0 {
 		fs := c.newFS("cgroup", "open the cgroup hierarchy "+name)
@@ -74,33 +78,18 @@ func (c *compiler) hierarchy(h *CgroupDir, dest string, o *mountOptions) {
 	} else {
 		fd = c.Slot("mount")
 		c.cloneHost(&c.Builder, fd, h.Path, unix.AT_RECURSIVE, "clone the container's directory in the hierarchy "+name)
-		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+dir)
+		c.setattr(fd, mountAttr{set: o.set, clr: o.clr}, false, "set the flags of "+l.dest)
 	}
-	c.attach(fd, target{dest: dir, dir: true})
+	l.fd = fd
+	c.attach(l)
 	if len(h.Controllers) < 2 {
 		return
 	}
 	for _, ctl := range h.Controllers {
 		if ctl != name {
-			c.linkIn(dest, ctl, name)
+			c.Do(program.CallSymlinkat, "link "+ctl+" to "+name, program.Path(name), program.From(parent.fd), program.Path(ctl)).Ignore(unix.EEXIST)
 		}
 	}
-}
-
-func (c *compiler) linkIn(parent, name, target string) {
-	p := c.inRoot(parent, unix.O_PATH|unix.O_DIRECTORY, "open "+parent).FD("dir")
-	c.Do(program.CallSymlinkat, "link "+name+" to "+target, program.Path(target), program.From(p), program.Path(name)).Ignore(unix.EEXIST)
-	c.Do(program.CallClose, "close "+parent, program.From(p))
-}
-
-// finishCgroupDir makes the tmpfs read-only once its directories are there.
-func (c *compiler) finishCgroupDir(dest string, o *mountOptions) {
-	if !o.readonly {
-		return
-	}
-	fd := c.inRoot(dest, unix.O_PATH|unix.O_DIRECTORY, "open "+dest).FD("dir")
-	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, false, "make "+dest+" read-only")
-	c.Do(program.CallClose, "close "+dest, program.From(fd))
 }
 
 // cgroup2Mount mounts the v2 hierarchy. Without a cgroup namespace the
@@ -110,10 +99,11 @@ func (c *compiler) cgroup2Mount(m *specs.Mount, dest string, o *mountOptions) {
 		if !h.V2 || c.ns.fresh&unix.CLONE_NEWCGROUP != 0 {
 			continue
 		}
-		fd := c.Slot("mount")
-		c.cloneHost(&c.Builder, fd, h.Path, unix.AT_RECURSIVE, "clone the container's cgroup directory")
-		c.flags(fd, dest, o)
-		c.attach(fd, target{dest: dest, dir: true, spread: o.propagations})
+		l := c.take()
+		l.fd = c.Slot("mount")
+		c.cloneHost(&c.Builder, l.fd, h.Path, unix.AT_RECURSIVE, "clone the container's cgroup directory")
+		c.flags(l.fd, dest, o)
+		c.attach(l)
 		return
 	}
 	v2 := *m

@@ -80,6 +80,9 @@ type compiler struct {
 
 	ns   namespaces
 	root *program.Slot // the container's root directory, O_PATH
+
+	rootLayer *layer // what the config mounts at /, if it does
+
 	null *program.Slot // the host's /dev/null, verified
 	stat *program.Data // struct statx
 	text *program.Data // small buffer for reads
@@ -91,7 +94,8 @@ type compiler struct {
 	// is mounted below such a clone appears on the host.
 	peers bool
 
-	mounted   []target              // what has been attached so far
+	stack     stack                 // what the config mounts
+	taken     int                   // how many of its layers are mounted already
 	sources   map[int]*program.Slot // bind sources opened before the user namespace
 	entries   []*program.Slot       // cgroup files opened before it
 	exe       *program.Slot         // holds the address of the path to execute
@@ -110,6 +114,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	if err := c.err.OrNil(); err != nil {
 		return nil, err
 	}
+	c.planMounts()
 	c.Phase = program.PhaseHost
 	c.birth()
 	c.openCgroups()
@@ -126,6 +131,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	c.Phase = program.PhaseDevices
 	c.devices()
 	c.terminal()
+	c.readonlyMounts()
 	c.Phase = program.PhasePivot
 	c.sysctls()
 	c.openLabels()

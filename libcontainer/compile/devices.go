@@ -29,21 +29,15 @@ var defaultNodes = [...]node{
 	{path: "/dev/tty", mode: unix.S_IFCHR | 0o666, major: 5, minor: 0},
 }
 
-// devices fills /dev. A /dev that is bound from outside is left as it is: what
-// were made there would appear outside.
+// devices fills /dev.
 func (c *compiler) devices() {
-	own := true
-	for i := range c.spec.Mounts {
-		m := &c.spec.Mounts[i]
-		if path.Join("/", m.Destination) == "/dev" && parseOptions(m.Options).bind {
-			own = false
-		}
-	}
-	if !own {
+	if !c.ownDev() {
 		return
 	}
 	c.at("")
-	if c.dev = c.deviceMount(); c.dev == nil {
+	if dev := c.stack.top("/dev"); dev != nil {
+		c.dev = dev.fd
+	} else {
 		c.dev = c.inRoot("/dev", unix.O_PATH|unix.O_DIRECTORY, "open /dev").Fixup(c.makeDir("/dev")).FD("dev")
 	}
 	for _, n := range defaultNodes {
@@ -56,17 +50,6 @@ func (c *compiler) devices() {
 	}
 	c.at("")
 	c.links()
-}
-
-// deviceMount is what config.json mounts on /dev, if it does, by its own descriptor.
-func (c *compiler) deviceMount() *program.Slot {
-	var fd *program.Slot
-	for i := range c.mounted {
-		if c.mounted[i].dest == "/dev" {
-			fd = c.mounted[i].fd
-		}
-	}
-	return fd
 }
 
 // configured says whether config.json itself lists the device.

@@ -51,11 +51,11 @@ func (c *compiler) maskedPaths(list []string) {
 
 // inMount opens a path to be hidden, through the mount that it lies in.
 func (c *compiler) inMount(p string, flags uint64, why string) program.StepRef {
-	fd, rest := c.mountAbove(p)
-	if fd == nil {
+	l, rest := c.stack.holder(p)
+	if l == nil || rest == "" || l.dest == "/" {
 		return c.inRoot(p, flags, why)
 	}
-	return c.Do(program.CallOpenat2, why, program.From(fd), program.Path(rest), program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT)), program.Int(24))
+	return c.Do(program.CallOpenat2, why, program.From(l.fd), program.Path(rest), program.Ptr(openHow(flags, unix.RESOLVE_IN_ROOT)), program.Int(24))
 }
 
 // readonlyPath binds a path to itself, read-only. What is mounted below it comes

@@ -65,11 +65,29 @@ func (c *compiler) openSources() {
 	c.sources = make(map[int]*program.Slot)
 	for i := range c.spec.Mounts {
 		m := &c.spec.Mounts[i]
+		if _, inside := c.insideRoot(m); inside {
+			continue
+		}
 		if o := parseOptions(m.Options); o.bind {
 			c.at(item("mounts", i))
 			c.sources[i] = c.openSource(m, o)
 		}
 	}
+}
+
+// insideRoot says whether a bind source lies inside the root file system, and where
+// there. Mounts are made in the config's order: such a source sees what an earlier
+// entry mounted over it, and is a path of the container like all others, which no
+// link of the image leads out of.
+func (c *compiler) insideRoot(m *specs.Mount) (rest string, inside bool) {
+	src := c.source(m)
+	if c.req.Rootfs == "/" || path.Clean(src) != src {
+		return "", false
+	}
+	if rest, inside = strings.CutPrefix(src, c.req.Rootfs+"/"); !inside {
+		return "", false
+	}
+	return rest, true
 }
 
 func (c *compiler) openSource(m *specs.Mount, o *mountOptions) *program.Slot {
@@ -79,14 +97,20 @@ func (c *compiler) openSource(m *specs.Mount, o *mountOptions) *program.Slot {
 	}
 	src, fd := c.source(m), c.Slot("bind")
 	peers := c.peers
-	if o.shared() && c.ns.fresh&unix.CLONE_NEWUSER == 0 {
+	if o.shared() && c.ns.fresh&unix.CLONE_NEWUSER == 0 && path.Join("/", m.Destination) != "/" {
 		// The config wants the peer: what is mounted there is to appear on the host,
 		// if the root's propagation leaves it shared.
 		c.peers = false
 	}
-	c.cloneHost(&c.Builder, fd, src, flags, "clone "+src+" to bind it").
-		At(c.Path+".source").
-		Say(unix.EINVAL, "", "a mount below it may be unbindable")
+	var clone program.StepRef
+	if rest, inside := c.insideRoot(m); inside {
+		from := c.inRoot("/"+rest, unix.O_PATH, "open "+src+" to bind it").At(c.Path + ".source").FD("source")
+		clone = c.cloneTree(&c.Builder, fd, program.From(from), "", flags|unix.AT_EMPTY_PATH, "clone it")
+		c.Do(program.CallClose, "close the source", program.From(from))
+	} else {
+		clone = c.cloneHost(&c.Builder, fd, src, flags, "clone "+src+" to bind it")
+	}
+	clone.At(c.Path+".source").Say(unix.EINVAL, "", "a mount below it may be unbindable")
 	c.peers = peers
 	return fd
 }
@@ -96,17 +120,22 @@ func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions
 		c.fail(c.Path+".options", "bind mounts cannot have any filesystem-specific options applied", strings.Join(o.data, ","))
 		return
 	}
-	fd := c.sources[i]
-	if fd == nil {
-		fd = c.openSource(m, o)
+	l := c.take()
+	if l.fd = c.sources[i]; l.fd == nil {
+		l.fd = c.openSource(m, o)
 	}
-	c.flags(fd, dest, o)
-	c.attach(fd, target{dest: dest, spread: o.propagations, keep: dest == "/dev/pts"})
+	c.flags(l.fd, dest, o)
+	c.attach(l)
 }
 
 // fileSystem mounts one that the kernel makes.
 func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
-	fd := c.Slot("mount")
+	l, fd := c.take(), c.Slot("mount")
+	l.fd = fd
+	if l.late {
+		o.set &^= unix.MOUNT_ATTR_RDONLY
+		o.recSet &^= unix.MOUNT_ATTR_RDONLY
+	}
 	fs := c.newFS(m.Type, "open a "+m.Type+" file system")
 	fs.opened.Say(unix.ENODEV, "", "the kernel does not know the file system "+m.Type)
 	c.parameters(fs.fd, m, o)
@@ -131,7 +160,7 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 	} else {
 		c.recursiveFlags(fd, dest, o)
 	}
-	c.attach(fd, target{dest: dest, dir: true, fresh: m.Type == "tmpfs", spread: o.propagations, keep: m.Type == "devpts"})
+	c.attach(l)
 }
 
 // fsContext is a file system that the kernel makes anew: a context is opened, is
@@ -240,93 +269,53 @@ func (c *compiler) recursiveFlags(fd *program.Slot, dest string, o *mountOptions
 	}
 }
 
-// target is the place of a mount.
-type target struct {
-	dest string
-	// dir says that what is mounted is a directory for sure.
-	dir bool
-	// fresh says that it is a new and empty file system, so that nothing below
-	// dest is there yet.
-	fresh bool
-	// spread are the propagations that the options ask for: MS_* with MS_REC.
-	spread []uint64
-	// keep leaves the descriptor open: through the devpts' the console is opened.
-	keep bool
-	// fd is the mount, held open where something is made or hidden below it.
-	fd *program.Slot
+// attach puts a detached mount to its place.
+func (c *compiler) attach(l *layer) {
+	to := c.openMountPoint(l, mountPoint(c, l.fd, l.dir), nil)
+	c.attachTo(l, to)
 }
 
-// attach puts a detached mount to its place.
-func (c *compiler) attach(fd *program.Slot, t target) {
-	last := mountPoint(c, fd, t.dir)
-	if base, ok := c.freshAbove(t.dest); ok {
+// openMountPoint opens the place of a mount, and makes it where it is missing.
+// When it did, it sets made, if that is wanted.
+func (c *compiler) openMountPoint(l *layer, last makeLast, made *program.Slot) *program.Slot {
+	const why = "open the mount point "
+	if l.in != nil && l.in.fresh && l.rest != "" && made == nil {
 		// Known not to be there: made at once, the child need not stop and ask.
-		c.pathSteps(&c.Builder, c.Slot("dir"), base, t.dest, last)
+		c.pathSteps(&c.Builder, l.in.fd, c.Slot("dir"), l.rest, last)
 	}
-	to := c.inRoot(t.dest, unix.O_PATH, "open the mount point "+t.dest).
-		Fixup(c.makePath(t.dest, "make the missing mount point", last)).FD("target")
-	c.Do(program.CallMoveMount, "attach the mount to "+t.dest, program.From(fd), program.Path(""), program.From(to), program.Path(""),
+	flags := uint64(unix.O_PATH)
+	if l.fs == "proc" || l.fs == "sysfs" {
+		// What an image puts there must not lead elsewhere (CVE-2019-19921).
+		flags |= unix.O_DIRECTORY | unix.O_NOFOLLOW
+	}
+	open := c.inRoot(l.dest, flags, why+l.dest).Fixup(c.makePath(l.dest, "make the missing mount point", last, made))
+	if flags&unix.O_NOFOLLOW != 0 {
+		open.Say(unix.ENOTDIR, `filesystem "`+l.fs+`" must be mounted on ordinary directory`, l.dest+" is a symbolic link or a file")
+	}
+	return open.FD("target")
+}
+
+// attachTo puts a detached mount to its open place.
+func (c *compiler) attachTo(l *layer, to *program.Slot) {
+	c.Do(program.CallMoveMount, "attach the mount to "+l.dest, program.From(l.fd), program.Path(""), program.From(to), program.Path(""),
 		program.Uint(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)).
 		// The kernel says EINVAL; engines look for the words of ENOTDIR.
-		Say(unix.EINVAL, "cannot attach the mount to "+t.dest+": one is a directory, the other is not a directory", "are you trying to mount a directory onto a file (or vice-versa)?")
+		Say(unix.EINVAL, "cannot attach the mount to "+l.dest+": one is a directory, the other is not a directory", "are you trying to mount a directory onto a file (or vice-versa)?")
 	c.Do(program.CallClose, "close the mount point", program.From(to))
-	c.spread(fd, t.dest, t.spread)
-	if c.needed(t.dest) {
-		t.fd = fd
-	}
-	c.mounted = append(c.mounted, t)
-	if t.keep && c.process != nil && c.process.Terminal {
-		c.pts = fd
+	if l.dest == "/" {
+		// From here on this is the root. How it spreads is said when it has become so:
+		// pivot_root takes no shared one.
+		c.Do(program.CallClose, "close the root that is covered", program.From(c.root))
+		c.root, c.rootLayer = l.fd, l
 		return
 	}
-	if t.fd == nil {
-		c.Do(program.CallClose, "close the mount", program.From(fd))
+	c.spread(l.fd, l.dest, l.spread)
+	if l == c.ptsLayer() {
+		c.pts = l.fd
 	}
-}
-
-// needed says whether something is made or hidden below a mount later. It is
-// then reached through the mount's own descriptor: its mount point may lie, by a
-// link of the image, in a volume where others can put something else in its
-// place, and a procfs without its masks is the host (CVE-2019-19921).
-func (c *compiler) needed(dest string) bool {
-	l := c.linux()
-	for _, list := range [...][]string{l.MaskedPaths, l.ReadonlyPaths} {
-		for _, p := range list {
-			if dest != "/" && strings.HasPrefix(p, dest+"/") {
-				return true
-			}
-		}
+	if !l.held {
+		c.Do(program.CallClose, "close the mount", program.From(l.fd))
 	}
-	return dest == "/dev"
-}
-
-// mountAbove returns the mount of config.json that a path lies below, and the
-// rest of the path; nil where there is none, or none that is held open.
-func (c *compiler) mountAbove(p string) (fd *program.Slot, rest string) {
-	if path.Clean(p) != p {
-		return nil, "" // who knows where dots lead to from a link
-	}
-	for i := range c.mounted {
-		t := &c.mounted[i]
-		if below, ok := strings.CutPrefix(p, t.dest+"/"); ok && t.dest != "/" {
-			fd, rest = t.fd, below // a later one lies over an earlier one
-		}
-	}
-	return fd, rest
-}
-
-// freshAbove says whether dest lies in a file system that was mounted empty by an
-// earlier entry, and where that is.
-func (c *compiler) freshAbove(dest string) (base string, ok bool) {
-	for _, t := range c.mounted {
-		switch {
-		case t.dest == dest:
-			base, ok = "", false // mounted over before: it is there
-		case strings.HasPrefix(dest, strings.TrimSuffix(t.dest, "/")+"/"):
-			base, ok = t.dest, t.fresh // a later one lies over an earlier one
-		}
-	}
-	return base, ok
 }
 
 // mountPoint makes a mount point: a directory, or an empty file when what is to

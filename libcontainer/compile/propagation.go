@@ -91,7 +91,11 @@ func (c *compiler) mountFlags(target string, flags uint64, why string) program.S
 // be it a mask, appears on the host. So where that can be, it becomes a slave with
 // all below it at once, while it is attached nowhere.
 func (c *compiler) cloneHost(b *program.Builder, fd *program.Slot, src string, flags uint64, why string) program.StepRef {
-	step := b.Do(program.CallOpenTree, why, program.AtCwd, program.Path(src),
+	return c.cloneTree(b, fd, program.AtCwd, src, flags, why)
+}
+
+func (c *compiler) cloneTree(b *program.Builder, fd *program.Slot, dir program.Arg, src string, flags uint64, why string) program.StepRef {
+	step := b.Do(program.CallOpenTree, why, dir, program.Path(src),
 		program.Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|flags)).Into(fd)
 	if c.peers {
 		setattr(b, fd, mountAttr{propagation: unix.MS_SLAVE}, flags&unix.AT_RECURSIVE != 0, "keep what is mounted below it from the host")
@@ -110,6 +114,10 @@ func (c *compiler) spread(fd *program.Slot, dest string, words []uint64) {
 // finalPropagation gives the root the propagation that the config asks for. It
 // comes after all mounts: an unbindable tree can not be cloned any more.
 func (c *compiler) finalPropagation() {
+	if l := c.rootLayer; l != nil {
+		c.at(item("mounts", l.entry))
+		c.spread(c.root, "/", l.spread)
+	}
 	word := c.linux().RootfsPropagation
 	if word == "" || !c.ns.has(unix.CLONE_NEWNS) {
 		return

@@ -111,29 +111,28 @@ func openHow(flags, resolve uint64) *program.Data {
 // makeLast adds the steps that make the last element of a path in its directory.
 type makeLast func(b *program.Builder, parent *program.Slot, name string)
 
-// pathSteps adds the steps that make a path of the container below base, which is
-// there: each directory on the way, and the last element. They use fd for the
-// directory that they are at.
-func (c *compiler) pathSteps(b *program.Builder, fd *program.Slot, base, p string, last makeLast) {
-	parts := strings.FieldsFunc(strings.TrimPrefix(p, base), func(r rune) bool { return r == '/' })
-	dir := strings.TrimSuffix(base, "/")
+// pathSteps adds the steps that make a path below a directory that is open: each
+// directory on the way, and the last element. They use fd for those on the way.
+func (c *compiler) pathSteps(b *program.Builder, root, fd *program.Slot, p string, last makeLast) {
+	parts := strings.FieldsFunc(p, func(r rune) bool { return r == '/' })
 	for i, name := range parts {
-		parent := dir
-		if parent == "" {
-			parent = "/"
+		if name == "." || name == ".." {
+			continue // there always: the kernel walks them, as it will after the repair
 		}
-		b.Do(program.CallOpenat2, "open "+parent, program.From(c.root), program.Path(parent),
-			program.Ptr(openHow(unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT)), program.Int(24)).Into(fd)
-		switch {
-		case name == "." || name == "..":
-			// There always: the kernel walks them, as it will after the repair.
-		case i < len(parts)-1:
-			makeDirectory(b, fd, name)
-		default:
-			last(b, fd, name)
+		parent, dir := root, strings.Join(parts[:i], "/")
+		if i > 0 {
+			parent = fd
+			b.Do(program.CallOpenat2, "open "+dir, program.From(root), program.Path(dir),
+				program.Ptr(openHow(unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT)), program.Int(24)).Into(fd)
 		}
-		b.Do(program.CallClose, "close "+parent, program.From(fd))
-		dir += "/" + name
+		if i < len(parts)-1 {
+			makeDirectory(b, parent, name)
+		} else {
+			last(b, parent, name)
+		}
+		if i > 0 {
+			b.Do(program.CallClose, "close "+dir, program.From(fd))
+		}
 	}
 }
 
@@ -142,13 +141,16 @@ func makeDirectory(b *program.Builder, parent *program.Slot, name string) {
 }
 
 // makePath is a fixup for a path of the container that is not there, or that is
-// a symbolic link to what is not.
-func (c *compiler) makePath(p, why string, last makeLast) program.Fixup {
+// a symbolic link to what is not. It sets made, where that is not nil.
+func (c *compiler) makePath(p, why string, last makeLast, made *program.Slot) program.Fixup {
 	dir := c.Slot("dir")
-	phase, json := c.Phase, c.Path
+	phase, json, root := c.Phase, c.Path, c.root
 	steps := func(p string) []program.Step {
 		b := &program.Builder{Phase: phase, Path: json}
-		c.pathSteps(b, dir, "/", p, last)
+		c.pathSteps(b, root, dir, p, last)
+		if made != nil {
+			b.Set(made, program.Int(1), "note that it was made")
+		}
 		return b.Steps()
 	}
 	return program.Fixup{
@@ -159,5 +161,5 @@ func (c *compiler) makePath(p, why string, last makeLast) program.Fixup {
 
 // makeDir is the fixup for a missing directory.
 func (c *compiler) makeDir(p string) program.Fixup {
-	return c.makePath(p, "make the missing directory", makeDirectory)
+	return c.makePath(p, "make the missing directory", makeDirectory, nil)
 }

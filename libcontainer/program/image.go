@@ -98,6 +98,10 @@ func slotsOf(steps []Step, f func(*Slot)) {
 		}
 		for j := range st.Fixups {
 			slotsOf(st.Fixups[j].Steps, f)
+			if l := st.Fixups[j].Links; l != nil {
+				f(l.Root)
+				f(l.Dir)
+			}
 		}
 	}
 }
@@ -120,7 +124,12 @@ func (p *Program) Image(trace bool, pageSize int) ([]byte, error) {
 		for j := range p.Steps[i].Fixups {
 			// What a fixup's steps point to travels with the fixup; only its
 			// slots live in the image.
-			slotsOf(p.Steps[i].Fixups[j].Steps, l.slot)
+			m := &p.Steps[i].Fixups[j]
+			slotsOf(m.Steps, l.slot)
+			if m.Links != nil {
+				l.slot(m.Links.Root)
+				l.slot(m.Links.Dir)
+			}
 		}
 	}
 	size := int(l.next - dataBase)

@@ -17,7 +17,7 @@ import (
 type Links struct {
 	// Root is the directory that Path is below, and that no link leads out of.
 	Root *Slot
-	// Dir is a slot of the fixup's own steps, for the directories on the way.
+	// Dir is a slot for the directories on the way.
 	Dir  *Slot
 	Path string
 	// Steps are those that make a path. They use the slots of the fixup's own.

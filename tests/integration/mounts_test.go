@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -363,6 +364,122 @@ func TestBusyHost(t *testing.T) {
 	for range 20 {
 		if out := c.Must("run", "--bundle", c.bundle, c.id); out != "tmpfs\n/etc\n/found\n" {
 			t.Fatalf("got %q", out)
+		}
+	}
+}
+
+// Read-only among the options of a tmpfs is what the process finds: what lies below
+// is made before.
+//
+// rows: MNT-48
+func TestReadonlyWhenAllIsMade(t *testing.T) {
+	dev := func(s *specs.Spec) {
+		for i := range s.Mounts {
+			if s.Mounts[i].Destination == "/dev" {
+				s.Mounts[i].Options = append(s.Mounts[i].Options, "ro")
+			}
+		}
+	}
+	probe := func(dirs string) change {
+		return harness.Shell("for d in " + dirs + "; do touch $d/x 2>/dev/null && echo $d is writable; done; true")
+	}
+	runAll(t, []scenario{
+		{name: "mounts below", prep: files("src/f", "f"), change: on(mounts(tmpfs("/run", "ro"), bind("rootfs/src", "/run/lock"), bind("rootfs/src/f", "/run/a/f"), tmpfs("/run/b")),
+			harness.Shell("cat /run/lock/f /run/a/f; for d in /run /run/a /run/b; do touch $d/x 2>/dev/null && echo $d is writable; done; true")), out: "ff/run/b is writable"},
+		{name: "recursive word", change: on(mounts(tmpfs("/run", "rro"), tmpfs("/run/b")), probe("/run /run/b")), out: "/run/b is writable", old: "makes it read-only at once"},
+		{name: "dev", change: on(dev, probe("/dev /dev/shm")), out: "/dev/shm is writable"},
+		{name: "dev in a user namespace", change: on(dev, harness.UserNamespace, probe("/dev /dev/shm")), out: "/dev/shm is writable"},
+		{name: "dev with a device below", change: on(dev, devices(specs.LinuxDevice{Path: "/dev/net/tun", Type: "c", Major: 10, Minor: 200}), harness.Shell("stat -c %t:%T /dev/net/tun; touch /dev/net/x")), out: "a:c8", code: 1, err: "Read-only"},
+		{name: "the working directory", change: on(mounts(tmpfs("/m", "ro")), cwd("/m/here"), harness.Shell("pwd; touch x")), out: "/m/here", code: 1, err: "Read-only", old: "makes it too late"},
+		{name: "by a link of the image", prep: preps(mkdirs("m"), symlink("m", "l")), change: on(mounts(tmpfs("/m", "ro"), tmpfs("/l/sub")), probe("/m /m/sub")), out: "/m/sub is writable"},
+		{name: "covered by another", change: on(mounts(tmpfs("/m", "ro"), tmpfs("/m/a"), tmpfs("/m"), tmpfs("/m/a", "ro")), probe("/m /m/a")), out: "/m is writable", old: "makes the one on top read-only"},
+		{name: "a bind is at once", prep: mkdirs("src"), change: on(mounts(bind("rootfs/src", "/m", "ro"), tmpfs("/m/new"))), code: 1, err: "read-only file system"},
+	})
+}
+
+// A mount with the destination / is the root from then on.
+//
+// rows: MNT-1
+func TestMountAtTheRoot(t *testing.T) {
+	// volume is a whole root of its own, beside the bundle's.
+	volume := func(t *testing.T, b string) {
+		t.Helper()
+		if out, err := exec.Command("cp", "-al", b+"/rootfs", b+"/volume").CombinedOutput(); err != nil {
+			t.Fatalf("cp: %s", out)
+		}
+		mkdirs("../volume/VOL", "ROOT")(t, b)
+		// The devices that are made there are the container's root's.
+		if err := os.Chown(b+"/volume/dev", 100000, 100000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := func(m specs.Mount) change {
+		return func(s *specs.Spec) { s.Mounts = append([]specs.Mount{m}, s.Mounts...) }
+	}
+	look := harness.Shell(`ls -d /VOL /ROOT /proc/self/status /dev/null 2>/dev/null; [ -n "$(ls -A /sys/firmware)" ] && echo unmasked; awk '$5 == "/"' /proc/self/mountinfo | wc -l; touch /x || echo ro`)
+	const right = "/VOL\n/dev/null\n/proc/self/status\n1\n"
+	for _, user := range []bool{false, true} {
+		name, early, own := "", "", func(*specs.Spec) {}
+		if user {
+			name, early, own = " in a user namespace", "opens the sources before it mounts", harness.UserNamespace
+		}
+		runAll(t, []scenario{
+			{name: "first" + name, prep: volume, change: on(own, first(rbind("volume", "/", "ro")), look), out: right + "ro", err: "Read-only"},
+			{name: "a tmpfs has no program" + name, change: on(own, first(tmpfs("/"))), code: 1, err: "/bin/true.*no such file"},
+			{name: "shared" + name, prep: volume, change: on(own, first(rbind("volume", "/", "rshared")), harness.Args("/bin/awk", "$5 == \"/\"", "/proc/self/mountinfo")), match: []string{"shared:"}, old: "fails at pivot_root"},
+			{name: "last covers all" + name, prep: volume, change: on(own, func(s *specs.Spec) { s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil }, mounts(rbind("volume", "/")), harness.Shell("ls / | grep VOL; ls /proc; ls /sys; ls /dev/pts")), match: []string{"^VOL$"}, code: 1, err: "/dev/pts: No such file", old: "needs /proc in the container"},
+			{name: "a source inside it" + name, prep: preps(volume, func(t *testing.T, b string) {
+				t.Helper()
+				if err := os.WriteFile(b+"/volume/VOL/f", []byte("of the volume"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}, mkdirs("../volume/m")), change: on(own, first(rbind("volume", "/")), mounts(bind("rootfs/VOL", "/m")), harness.Args("/bin/cat", "/m/f")), out: "of the volume", old: early},
+			{name: "no pivot" + name, flags: []string{"--no-pivot"}, prep: volume, change: on(own, first(rbind("volume", "/")), harness.Shell("ls -d /VOL")), out: "/VOL"},
+		})
+	}
+	one(t, scenario{name: "a file is no root", change: on(first(bind("config.json", "/"))), code: 1, err: "not a directory"})
+}
+
+// A source inside the root file system is what is there when its turn comes.
+//
+// rows: MNT-1 MNT-4
+func TestSourceBelowAnEarlierMount(t *testing.T) {
+	prep := preps(files("src/f", "the volume's", "m/f", "the image's"), mkdirs("n", "k"), symlink("/m", "link"), symlink("/etc/hostname", "out"))
+	for _, user := range []bool{false, true} {
+		name, early, own := "", "", func(*specs.Spec) {}
+		if user {
+			name, early, own = " in a user namespace", "opens the sources before it mounts", harness.UserNamespace
+		}
+		runAll(t, []scenario{
+			{name: "after" + name, prep: prep, change: on(own, mounts(bind("rootfs/src", "/m"), bind("rootfs/m", "/n")), harness.Args("/bin/cat", "/n/f")), out: "the volume's", old: early},
+			{name: "before" + name, prep: prep, change: on(own, mounts(bind("rootfs/m", "/n"), bind("rootfs/src", "/m")), harness.Args("/bin/cat", "/n/f")), out: "the image's"},
+			{name: "a file" + name, prep: preps(prep, files("t", "")), change: on(own, mounts(bind("rootfs/src", "/m"), bind("rootfs/m/f", "/t")), harness.Args("/bin/cat", "/t")), out: "the volume's", old: early},
+			{name: "recursive" + name, prep: prep, change: on(own, mounts(tmpfs("/m"), tmpfs("/m/sub", "size=64k"), rbind("rootfs/m", "/n")), harness.Shell("stat -f -c %b /n/sub")), out: "16", old: early},
+			{name: "a link of the image stays inside" + name, prep: prep, change: on(own, mounts(bind("rootfs/link", "/n")), harness.Args("/bin/cat", "/n/f")), out: "the image's", old: "looks on the host"},
+			{name: "a link of the image leads to no file of the host" + name, prep: prep, change: on(own, mounts(bind("rootfs/out", "/k"))), code: 1, err: "rootfs/out.*no such file", old: "looks on the host"},
+		})
+	}
+}
+
+// proc and sysfs are mounted on directories, not where a link of the image leads
+// (CVE-2019-19921).
+//
+// rows: MNT-2
+func TestProcOnOrdinaryDirectory(t *testing.T) {
+	for _, name := range []string{"proc", "sys"} {
+		for what, prep := range map[string]func(*testing.T, string){
+			"link":          preps(mkdirs("elsewhere"), symlink("elsewhere", name)),
+			"absolute link": preps(mkdirs("elsewhere"), symlink("/elsewhere", name)),
+			"dangling link": symlink("nowhere", name),
+			"file":          files(name, "x"),
+		} {
+			one(t, scenario{name: name + " is a " + what, prep: func(t *testing.T, b string) {
+				t.Helper()
+				if err := os.Remove(b + "/rootfs/" + name); err != nil {
+					t.Fatal(err)
+				}
+				prep(t, b)
+			}, code: 1, err: "must be mounted on ordinary directory"})
 		}
 	}
 }

@@ -74,12 +74,12 @@ func TestRootfsPropagationWhereverTheRootIs(t *testing.T) {
 		{"a mount with a mount in it", `mount --bind "$BUNDLE/rootfs" "$BUNDLE/rootfs"; mkdir -p "$BUNDLE/rootfs/vol"; mount -t tmpfs vol "$BUNDLE/rootfs/vol"`},
 	} {
 		for _, word := range []string{"", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"} {
+			if word == "rshared" && strings.Contains(place.name, "mount in it") {
+				continue // asks for just that: what is below the root is shared with the host
+			}
 			t.Run(place.name+" "+word, func(t *testing.T) {
 				if strings.HasSuffix(word, "unbindable") {
 					skipOld(t, "cannot clone its root then")
-				}
-				if word == "rshared" && strings.Contains(place.name, "mount in it") {
-					t.Skip("asks for just that: what is below the root is shared with the host")
 				}
 				if word != "" && !strings.HasPrefix(word, "r") && strings.Contains(place.name, "mount in it") {
 					skipOld(t, "leaves it on the host")

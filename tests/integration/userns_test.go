@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,6 +56,44 @@ func TestUserNamespace(t *testing.T) {
 		{name: "files made by the runtime belong to its root", rows: "NS-17", change: on(harness.UserNamespace, cwd("/tmp/new"), mounts(tmpfs("/tmp")), harness.Args("/bin/stat", "-c", "%u:%g", "/tmp/new", "/dev/shm", "/dev/ptmx")), out: "0:0\n0:0\n0:0"},
 		{name: "group not mapped", rows: "PRO-41", change: on(harness.UserNamespace, process(func(p *specs.Process) { p.User.AdditionalGids = []uint32{70000} })), code: 1, err: "unmapped|gid|[Ii]nvalid"},
 		{name: "root not mapped", rows: "NS-15", change: on(mapped(mapping(1, 100000, 10), mapping(1, 100000, 10)), process(func(p *specs.Process) { p.User = specs.User{UID: 1, GID: 1} })), code: 1, err: "."},
+	})
+}
+
+// What is the host's and bound in, since the kernel gives no new one, can be written
+// to nowhere: the cgroups below /sys are the host's, one of them here even the
+// container's root's (CVE-2023-25809).
+//
+// rows: SEC-8 NS-6
+func TestHostsSysAndProcAreReadOnly(t *testing.T) {
+	skipOld(t, "refuses to mount them")
+	without := func(typ specs.LinuxNamespaceType, point string) change {
+		return func(s *specs.Spec) {
+			harness.UserNamespace(s)
+			harness.WithoutNamespace(typ)(s)
+			s.Mounts = without(s.Mounts, "/sys/fs/cgroup")
+			for i := range s.Mounts {
+				if s.Mounts[i].Destination == point {
+					s.Mounts[i].Options = []string{"rw", "rrw", "nosuid"}
+				}
+			}
+			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
+		}
+	}
+	delegated := "/sys/fs/cgroup/pids/" + harness.ID(t)
+	prep := func(t *testing.T, _ string) {
+		if err := errors.Join(os.Mkdir(delegated, 0o755), os.Chown(delegated, 100000, 100000)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(delegated + "/x"); os.Remove(delegated) })
+	}
+	writable := func(below string) change {
+		return harness.Shell(`mkdir ` + delegated + `/x 2>/dev/null && echo a cgroup made
+			awk '$5 ~ /^` + strings.ReplaceAll(below, "/", `\/`) + `/ && $6 ~ /^rw/ { print $5 }' /proc/self/mountinfo
+			awk '$5 ~ /^` + strings.ReplaceAll(below, "/", `\/`) + `/' /proc/self/mountinfo | wc -l; echo 1 > /proc/self/oom_score_adj && echo proc`)
+	}
+	runAll(t, []scenario{
+		{name: "sys", prep: prep, change: on(without(specs.NetworkNamespace, "/sys"), writable("/sys")), match: []string{`^\d\d$`, "^proc$"}, reject: []string{"cgroup made", "^/"}},
+		{name: "proc", change: on(without(specs.PIDNamespace, "/proc"), writable("/proc/")), match: []string{"^proc$"}, reject: []string{"^/"}},
 	})
 }
 

@@ -12,23 +12,34 @@ import (
 	"berth/tests/harness"
 )
 
-// TestCVE_2019_19921_proc_in_volume has an image whose /proc is a link into a
-// volume. Another container of that volume moves the directory with the procfs
-// away after the mount and puts another one in its place, so that what should be
-// masked and write-protected would be masked in the wrong one.
+// TestCVE_2019_19921_proc_in_volume has an image in which the way to a procfs is a
+// link into a volume. Another container of that volume moves the directory with the
+// procfs away after the mount and puts another one in its place, so that what should
+// be masked and write-protected would be masked in the wrong one. Where /proc itself
+// is the link it is refused.
 func TestCVE_2019_19921_proc_in_volume(t *testing.T) {
 	h := attack(t)
-	bundle := harness.Bundle(t, harness.Shell("cat /vol/a/self/mountinfo /vol/b/self/mountinfo 2> /dev/null; echo ran"),
+	bundle := harness.Bundle(t, harness.Shell("cat /vol/a/proc/self/mountinfo /vol/b/proc/self/mountinfo 2> /dev/null; echo ran"),
 		func(s *specs.Spec) {
 			s.Mounts = append([]specs.Mount{{Destination: "/vol", Source: "vol", Options: []string{"rbind", "rw"}}}, s.Mounts...)
+			for i := range s.Mounts {
+				if s.Mounts[i].Destination == "/proc" {
+					s.Mounts[i].Destination = "/way/proc"
+				}
+			}
+			for _, list := range [][]string{s.Linux.MaskedPaths, s.Linux.ReadonlyPaths} {
+				for i := range list {
+					list[i] = strings.Replace(list[i], "/proc/", "/way/proc/", 1)
+				}
+			}
 		})
 	vol := filepath.Join(bundle, "vol")
-	for _, d := range []string{"a/sys/kernel", "b/sys/kernel"} {
+	for _, d := range []string{"a/proc/sys/kernel", "b/proc/sys/kernel"} {
 		if err := os.MkdirAll(filepath.Join(vol, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	replace(t, filepath.Join(bundle, "rootfs"), "proc", symlinkTo("/vol/a"))
+	replace(t, filepath.Join(bundle, "rootfs"), "way", symlinkTo("/vol/a"))
 	stop := exchanger(t, func() {
 		_ = unix.Renameat2(unix.AT_FDCWD, vol+"/a", unix.AT_FDCWD, vol+"/b", unix.RENAME_EXCHANGE)
 	})
