@@ -284,28 +284,30 @@ func (h *handle) Kill(sig syscall.Signal) error {
 			if terr := c.setFreezer(fd, "THAWED"); err == nil {
 				err = terr
 			}
-			if err == nil && sig == unix.SIGKILL {
-				err = c.leaveFrozenParent(fd)
-			}
-			wasFrozen = false
+		}
+		if len(fresh) > 0 {
+			sent = append(sent, fresh...)
+			slices.Sort(sent)
+		}
+		if err == nil && wasFrozen && sig == unix.SIGKILL {
+			err = c.leaveFrozenParent(fd, sent)
 		}
 		if err != nil || sig != unix.SIGKILL || time.Now().After(deadline) {
 			return err
 		}
 		if len(fresh) > 0 {
 			met++
-			sent = append(sent, fresh...)
-			slices.Sort(sent)
 			continue
 		}
 		time.Sleep(50 * time.Microsecond)
 	}
 }
 
-// leaveFrozenParent gets the processes, which have got SIGKILL, out of a cgroup that
-// a parent keeps frozen: in v1 only a thawed process ends, and moving it thaws it. It
-// runs no instruction of its own before it dies. (In v2 the frozen can be killed.)
-func (c *cgroup) leaveFrozenParent(fd int) error {
+// leaveFrozenParent gets those that have got SIGKILL out of a cgroup that a parent
+// keeps frozen: in v1 only a thawed process ends, and moving it thaws it. It runs no
+// instruction of its own before it dies. (In v2 the frozen can be killed.) What was
+// forked meanwhile stays for the next round: it would escape.
+func (c *cgroup) leaveFrozenParent(fd int, killed []int) error {
 	frozen, err := isFrozen(fd)
 	if err != nil || !frozen {
 		return err
@@ -320,6 +322,9 @@ func (c *cgroup) leaveFrozenParent(fd int) error {
 	}
 	defer unix.Close(top)
 	for _, pid := range pids {
+		if _, found := slices.BinarySearch(killed, pid); !found {
+			continue
+		}
 		if err := writeFile(top, "cgroup.procs", strconv.Itoa(pid)); err != nil && err != unix.ESRCH {
 			e := fault.Wrap("cannot take a process that was killed out of its frozen cgroup", err)
 			e.Call = "write " + strconv.Itoa(pid) + " to " + c.mount + "/cgroup.procs"

@@ -71,9 +71,18 @@ func disclaim(fd int) error {
 
 // markOf reads the mark of the cgroup at fd; empty when it has none.
 func markOf(fd int) (string, error) {
+	return readMark(func(name string, buf []byte) (int, error) { return unix.Fgetxattr(fd, name, buf) })
+}
+
+// markAt reads the mark of the cgroup at path.
+func markAt(path string) (string, error) {
+	return readMark(func(name string, buf []byte) (int, error) { return unix.Lgetxattr(path, name, buf) })
+}
+
+func readMark(get func(name string, buf []byte) (int, error)) (string, error) {
 	buf := make([]byte, unix.PathMax)
 	for _, name := range [...]string{trustedMark, userMark} {
-		n, err := sys.Retry(func() (int, error) { return unix.Fgetxattr(fd, name, buf) })
+		n, err := sys.Retry(func() (int, error) { return get(name, buf) })
 		switch err {
 		case nil:
 			return string(buf[:n]), nil

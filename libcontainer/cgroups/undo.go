@@ -70,33 +70,30 @@ func (c *cgroup) release(parent int, mark string) (remove bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	now, err := markAt(c.dir())
+	switch {
+	case err != nil:
+		return false, err
+	case now == mark && sticky:
+		return true, nil
+	case now != "" && now != mark:
+		return false, nil
+	case now == "" && !sticky:
+		return false, nil // create ended before it claimed what was there
+	}
 	fd, err := openBeneath(parent, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return false, err
 	}
 	defer unix.Close(fd)
-	now, err := markOf(fd)
-	if err != nil {
-		return false, err
-	}
-	switch {
-	case now == mark:
-	case now != "":
-		return false, nil
-	case !sticky:
-		return false, nil // create ended before it claimed what was there
-	default:
+	if now == "" {
 		// A create was killed between mkdir and its mark. It was ours, or else another
 		// one is at this very point: the mark decides, and leaves that one an error.
-		if err := claim(fd, mark); err != nil {
-			if err == unix.EEXIST {
-				return false, nil
-			}
-			return false, err
+		err := claim(fd, mark)
+		if err == unix.EEXIST {
+			return false, nil
 		}
-	}
-	if sticky {
-		return true, nil
+		return err == nil, err
 	}
 	return false, disclaim(fd)
 }
