@@ -58,15 +58,17 @@ func reorder(argv []string) []string {
 
 func (r *fullParser) app() *cli.App {
 	app := &cli.App{
-		Name:            "berth",
-		Usage:           "run containers: an OCI runtime",
-		Description:     about,
-		Version:         r.call.build.text(),
-		Writer:          r.out,
-		ErrWriter:       r.out,
-		Suggest:         true,
-		HideHelpCommand: false,
-		Flags:           flags(globals),
+		Name:        "berth",
+		Usage:       "run containers: an OCI runtime",
+		Description: about,
+		Version:     r.call.build.text(),
+		Writer:      r.out,
+		ErrWriter:   r.out,
+		Suggest:     true,
+		// A value may hold a comma.
+		DisableSliceFlagSeparator: true,
+		HideHelpCommand:           false,
+		Flags:                     flags(globals),
 		Before: func(ctx *cli.Context) error {
 			r.call.collect(ctx, globals)
 			return r.call.openLog()
@@ -122,6 +124,8 @@ func flags(list []*option) []cli.Flag {
 		case o == &optVersion:
 		case o.kind == toggle:
 			out = append(out, &cli.BoolFlag{Name: o.name, Aliases: short, Usage: o.usage, Hidden: o.hidden, DisableDefaultText: true})
+		case o.kind == many:
+			out = append(out, &cli.StringSliceFlag{Name: o.name, Aliases: short, Usage: o.usage, Hidden: o.hidden})
 		case o.kind == number:
 			out = append(out, &cli.IntFlag{Name: o.name, Aliases: short, Usage: o.usage, Hidden: o.hidden})
 		default:
@@ -139,6 +143,11 @@ func (c *call) collect(ctx *cli.Context, list []*option) {
 		}
 		v := value{opt: o, name: o.name}
 		switch o.kind {
+		case many:
+			for _, text := range ctx.StringSlice(o.name) {
+				c.values = append(c.values, value{o, o.name, text})
+			}
+			continue
 		case toggle:
 			v.text = strconv.FormatBool(ctx.Bool(o.name))
 		case number:

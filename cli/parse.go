@@ -40,6 +40,17 @@ func (c *call) text(o *option) string {
 	return s
 }
 
+// texts are all values of an option that may be given again.
+func (c *call) texts(o *option) []string {
+	var list []string
+	for i := range c.values {
+		if c.values[i].opt == o {
+			list = append(list, c.values[i].text)
+		}
+	}
+	return list
+}
+
 // on says whether a toggle is on.
 func (c *call) on(o *option) bool { return c.text(o) == "true" }
 

@@ -46,6 +46,9 @@ func (c *call) settings() map[string]string {
 			if o == &optVersion {
 				continue // urfave/cli sees to it itself
 			}
+			if o.kind == many {
+				text = strings.Join(c.texts(o), "\x00")
+			}
 			m[o.name] = text
 			if given {
 				m[o.name] += " (given)"

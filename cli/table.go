@@ -7,6 +7,7 @@ const (
 	text   kind = iota // --name VALUE
 	number             // --name N
 	toggle             // --name
+	many               // --name VALUE, any number of times
 )
 
 // option is one flag of the command line.
@@ -60,6 +61,7 @@ var commands = []*command{
 	&bundleCommand,
 	&createCommand,
 	&deleteCommand,
+	&execCommand,
 	&explainCommand,
 	&killCommand,
 	&listCommand,

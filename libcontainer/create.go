@@ -2,17 +2,14 @@ package libcontainer
 
 import (
 	"context"
-	"errors"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/cgroups"
-	"berth/libcontainer/console"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 	"berth/libcontainer/notify"
@@ -98,16 +95,25 @@ func (r *Runtime) begin(id string, o *CreateOptions, waits, detached bool) (*cre
 // checkStdio refuses terminals without a place for them, and descriptors that
 // are to be preserved and are not there.
 func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
-	tty := b.Spec.Process != nil && b.Spec.Process.Terminal
+	if err := checkTerminal(b.Spec.Process, o.ConsoleSocket, detached); err != nil {
+		return err
+	}
+	return checkPreserved(o.ListenFDs + o.PreserveFDs)
+}
+
+func checkTerminal(p *specs.Process, socket string, detached bool) error {
+	tty := p != nil && p.Terminal
 	switch {
-	case tty && detached && o.ConsoleSocket == "":
+	case tty && detached && socket == "":
 		return fault.At("process.terminal", "cannot allocate tty if berth will detach without setting console socket")
-	case o.ConsoleSocket != "" && !tty:
-		return fault.New("cannot use console socket if berth will not detach or allocate tty")
-	case o.ConsoleSocket != "" && !detached:
+	case socket != "" && !(tty && detached):
 		return fault.New("cannot use console socket if berth will not detach or allocate tty")
 	}
-	for fd := 3; fd < 3+o.ListenFDs+o.PreserveFDs; fd++ {
+	return nil
+}
+
+func checkPreserved(n int) error {
+	for fd := 3; fd < 3+n; fd++ {
 		// What came from the caller by execve is not close-on-exec; what is, is our
 		// own (the Go runtime's poller), and nobody meant that.
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
@@ -266,7 +272,7 @@ func (c *creation) spawn() error {
 	if err != nil {
 		return err
 	}
-	image, err := c.seal(img)
+	image, err := seal(img, c.plan.Facts, c.dir.ImageDirs())
 	if err != nil {
 		return err
 	}
@@ -304,31 +310,6 @@ func (c *creation) spawn() error {
 	return c.noteChild()
 }
 
-// seal puts the image where it can be executed: into a sealed memfd, or, where
-// policy forbids to execute those, into a file without a name. /run, where the state
-// directory lies, may be mounted noexec (Debian's initramfs does so): then the next
-// place is tried.
-func (c *creation) seal(img []byte) (int, error) {
-	if c.plan.Facts.MemfdExec {
-		return program.Seal(img)
-	}
-	var tried []string
-	for _, dir := range c.dir.ImageDirs() {
-		fd, err := program.SealFile(img, dir)
-		if err == nil {
-			return fd, nil
-		}
-		var e *fault.Error
-		if errors.As(err, &e) {
-			tried = append(tried, e.Call+": "+errors.Unwrap(e).Error())
-		}
-	}
-	return -1, &fault.Error{
-		Msg:  "there is no place that the container's image can be executed from: memfds may not be (vm.memfd_noexec is 2), nor files: " + strings.Join(tried, "; "),
-		Hint: "mount one of these without noexec, or set vm.memfd_noexec to 1",
-	}
-}
-
 // noteChild journals the child. Until now it would have ended by itself without
 // the runtime; the journal is for delete after a crash between here and ready.
 func (c *creation) noteChild() error {
@@ -360,70 +341,23 @@ func (c *creation) Barrier(m *program.Machine, b program.Barrier, _ uint64) erro
 
 // ready is called with the child waiting at its last barrier.
 func (c *creation) ready() error {
-	if err := c.setHome(); err != nil {
-		return err
-	}
-	if c.opt.ConsoleSocket != "" {
-		if err := c.sendConsole(); err != nil {
+	if home := c.plan.Program.Home; home != nil {
+		if err := c.rt.setHome(c.machine, home, c.plan.Bundle.Spec.Process.User.UID); err != nil {
 			return err
 		}
 	}
-	if c.opt.PidFDSocket != "" {
-		// runc's payload for the pidfd of an init.
-		if err := console.SendPidFD(c.opt.PidFDSocket, c.machine.PidFD, "standard"); err != nil {
-			return err
+	out := handles{console: c.opt.ConsoleSocket, pidfd: c.opt.PidFDSocket, pidFile: c.opt.PidFile, payload: "standard"}
+	err := out.give(c.machine, c.master, func(written bool) {
+		if written {
+			c.pidFile = c.opt.PidFile
 		}
-	}
-	if err := c.writePidFile(); err != nil {
+		c.rt.point()
+	})
+	if err != nil {
 		return err
 	}
 	c.record.Creating = false
 	return c.writeRecord()
-}
-
-func (c *creation) sendConsole() error {
-	if c.master < 0 {
-		return fault.New("the container's init sent no terminal")
-	}
-	return console.Send(c.opt.ConsoleSocket, c.master)
-}
-
-// setHome looks HOME up in the container's own passwd file, when the config's
-// environment lacks it. The file is the image's: it is read with care.
-func (c *creation) setHome() error {
-	home := c.plan.Program.Home
-	if home == nil {
-		return nil
-	}
-	u := c.plan.Bundle.Spec.Process.User
-	value, err := homeOf(c.machine.Pid, u.UID, home.Size-len("HOME=")-1)
-	if err != nil {
-		c.rt.Log.Warn("HOME is set to /: " + err.Error())
-	}
-	if value == "" || value == "/" {
-		return nil
-	}
-	return c.machine.Write(home, append([]byte("HOME="+value), 0))
-}
-
-// writePidFile writes the pid as engines expect: digits alone, and whole or not
-// at all, since they watch for the file.
-func (c *creation) writePidFile() error {
-	if c.opt.PidFile == "" {
-		return nil
-	}
-	tmp := filepath.Join(filepath.Dir(c.opt.PidFile), "."+filepath.Base(c.opt.PidFile))
-	if err := os.WriteFile(tmp, strconv.AppendInt(nil, int64(c.machine.Pid), 10), 0o666); err != nil {
-		return fault.Wrap("cannot write the pid file", err)
-	}
-	c.rt.point()
-	if err := os.Rename(tmp, c.opt.PidFile); err != nil {
-		os.Remove(tmp)
-		return fault.Wrap("cannot write the pid file", err)
-	}
-	c.pidFile = c.opt.PidFile
-	c.rt.point()
-	return nil
 }
 
 // handOver lets the child go to its start FIFO and the runtime out of its life.

@@ -105,6 +105,8 @@ type Handle interface {
 	// EntryDir is the directory of the v2 cgroup that the first process is born
 	// into with CLONE_INTO_CGROUP; empty where there is none.
 	EntryDir() string
+	// Entry is the way in for a process that joins, see handle.Entry.
+	Entry(below []string) (*Entry, error)
 	// Set writes the limits that r holds and leaves all others as they are.
 	Set(r *specs.LinuxResources) error
 	// Procs lists the pids in the container's cgroup and all below it, ascending.

@@ -27,6 +27,26 @@ var nsKinds = [...]nsKind{
 	{specs.MountNamespace, unix.CLONE_NEWNS, "mount"},
 }
 
+// Namespaces are the types of namespace, each with its CLONE_NEW* flag and its file in
+// /proc/PID/ns.
+func Namespaces() []NamespaceType {
+	files := map[string]string{"network": "net", "mount": "mnt"}
+	list := make([]NamespaceType, len(nsKinds))
+	for i, k := range nsKinds {
+		list[i] = NamespaceType{k.flag, k.word}
+		if f, ok := files[k.word]; ok {
+			list[i].File = f
+		}
+	}
+	return list
+}
+
+// NamespaceType is a type of namespace.
+type NamespaceType struct {
+	Type uintptr
+	File string
+}
+
 // Join is a namespace that the config names by a path. The runtime opens it once,
 // looks at what it is, and hands it over by descriptor.
 type Join struct {

@@ -103,6 +103,20 @@ var helpers sync.Map
 // Helper says that a child of the test process is the test's own and no leak.
 func Helper(pid int) { helpers.Store(strconv.Itoa(pid), true) }
 
+// Reap waits for the end of a process that has come to the test as its subreaper. A
+// process that joined a container keeps that from ending until it is reaped: the
+// first one of a pid namespace waits for all others.
+func Reap(pid int) {
+	Helper(pid)
+	go func() {
+		for {
+			if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+				return
+			}
+		}
+	}()
+}
+
 func files(dir string) []string {
 	var left []string
 	_ = filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
