@@ -42,6 +42,10 @@ func (c *compiler) maskedPaths(list []string) {
 	dirs, files := c.newMask(empty), c.newMask(c.null)
 	for i, p := range list {
 		c.at(item("linux.maskedPaths", i))
+		if path.Clean(p) == "/" {
+			c.fail(c.Path, "the root cannot be masked", "what would cover it is not seen: the process is below it")
+			continue
+		}
 		c.maskPath(p, dirs, files)
 	}
 	c.at("linux.maskedPaths")

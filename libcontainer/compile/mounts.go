@@ -2,6 +2,7 @@ package compile
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -120,12 +121,50 @@ func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions
 		c.fail(c.Path+".options", "bind mounts cannot have any filesystem-specific options applied", strings.Join(o.data, ","))
 		return
 	}
+	rest, inProc := below("/proc", dest)
+	if inProc && rest != "" && !slices.Contains(procFiles[:], rest) {
+		c.fail(c.Path+".destination", `"`+dest+`" cannot be mounted because it is inside /proc`, "of files there these can be: "+strings.Join(procFiles[:], ", "))
+		return
+	}
 	l := c.take()
 	if l.fd = c.sources[i]; l.fd == nil {
 		l.fd = c.openSource(m, o)
 	}
+	if inProc && rest == "" {
+		c.isProcfs(l.fd)
+	}
 	c.flags(l.fd, dest, o)
 	c.attach(l)
+}
+
+// procFiles are the files of /proc over which others may be bound: those that lxcfs
+// and its like make up. All else there is the kernel's word, on which programs in
+// the container rely that drop privileges by it (CVE-2019-16884).
+var procFiles = [...]string{
+	"cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime",
+	"sys/crypto/fips_enabled", "sys/kernel/ns_last_pid",
+}
+
+// below says whether p lies in dest, and where there; "" is dest itself.
+func below(dest, p string) (rest string, ok bool) {
+	if p == dest {
+		return "", true
+	}
+	return strings.CutPrefix(p, dest+"/")
+}
+
+// isProcfs checks that what is to be bound at /proc is a procfs.
+func (c *compiler) isProcfs(fd *program.Slot) {
+	c.isFS(fd, unix.PROC_SUPER_MAGIC, unix.EINVAL, "what is to be /proc", "a procfs").
+		Say(0, `"/proc" cannot be mounted because it is not of type proc`, "a volume of the image there would stand for the kernel's word")
+}
+
+// isFS checks the type of the file system that fd is on (statfs(2)).
+func (c *compiler) isFS(fd *program.Slot, magic uint64, no unix.Errno, what, typ string) program.StepRef {
+	statfs := program.Buffer(120, "statfs")
+	c.Do(program.CallFstatfs, "look at what "+what+" is", program.From(fd), program.Ptr(statfs))
+	got := &program.Slot{Name: "statfs.type", Home: statfs, Inherited: -1}
+	return c.Expect(program.From(got), ^uint64(0), magic, no, "see that "+what+" is "+typ)
 }
 
 // fileSystem mounts one that the kernel makes.
@@ -139,6 +178,10 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 	fs := c.newFS(m.Type, "open a "+m.Type+" file system")
 	fs.opened.Say(unix.ENODEV, "", "the kernel does not know the file system "+m.Type)
 	c.parameters(fs.fd, m, o)
+	var to *program.Slot
+	if l.fresh && !o.has("mode") {
+		to = c.keepMode(fs.fd, l)
+	}
 	create := c.createFS(fs, "create the "+m.Type).Say(0, "cannot mount "+m.Type+" to "+dest, "")
 	made := c.mountFS(fs, o.set, "make it a mount").Into(fd).Say(0, "cannot mount "+m.Type+" to "+dest, "")
 	c.closeFS(fs)
@@ -160,7 +203,11 @@ func (c *compiler) fileSystem(m *specs.Mount, dest string, o *mountOptions) {
 	} else {
 		c.recursiveFlags(fd, dest, o)
 	}
-	c.attach(l)
+	if to == nil {
+		c.attach(l)
+	} else {
+		c.attachTo(l, to)
+	}
 }
 
 // fsContext is a file system that the kernel makes anew: a context is opened, is

@@ -120,6 +120,16 @@ func (o *mountOptions) add(word string) {
 	}
 }
 
+// has says whether the options have a parameter of the file system.
+func (o *mountOptions) has(key string) bool {
+	for _, d := range o.data {
+		if k, _, _ := strings.Cut(d, "="); k == key {
+			return true
+		}
+	}
+	return false
+}
+
 // shared says whether the mount is to be shared.
 func (o *mountOptions) shared() bool {
 	shared := false
