@@ -194,7 +194,7 @@ func (c *creation) firstRecord() error {
 		Notify:       c.rt.notifies(s),
 		Ignored:      c.plan.Facts.IgnoredSignals,
 		Blocked:      c.plan.Facts.BlockedSignals,
-		Steps:        len(c.plan.Program.Steps),
+		Program:      c.plan.Program.Digest(),
 	}
 	c.record.Mark = c.dir.Path() + "@" + strconv.FormatInt(c.record.Created.UnixNano(), 10)
 	if err := c.writeRecord(); err != nil {

@@ -187,7 +187,7 @@ func (r *Runtime) recompile(d *state.Dir, rec *state.Record) (*program.Program, 
 	if err != nil {
 		return nil, err
 	}
-	if len(plan.Program.Steps) != rec.Steps {
+	if plan.Program.Digest() != rec.Program {
 		// Another caller, or a host that has changed: the words would be those of
 		// other steps.
 		return nil, fault.New("the container's program can not be made again")

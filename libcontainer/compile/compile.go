@@ -155,6 +155,8 @@ func (c *compiler) result(kind program.Kind) *Result {
 	p := &program.Program{
 		Kind:         kind,
 		Steps:        c.Steps(),
+		Host:         c.hostPaths(),
+		Namespaces:   c.ns.fresh | c.ns.joined,
 		CloneFlags:   c.ns.born,
 		Descriptors:  c.descriptors(),
 		Intermediate: c.ns.intermediate,

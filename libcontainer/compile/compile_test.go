@@ -45,7 +45,7 @@ func TestAllNamespaceCombinations(t *testing.T) {
 				s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 1000, Size: 1}}
 				s.Linux.GIDMappings = s.Linux.UIDMappings
 			}
-			p := compileFor(t, s, f, &Request{ID: "x", Rootfs: "/r", StartFIFO: n%2 == 0})
+			p := compileFor(t, s, f, &Request{ID: "x", Rootfs: "/r", StartFIFO: n%2 == 0, CgroupEntry: []string{"/cg/tasks"}})
 			checkNamespaces(t, s, p, fresh, joined)
 			if t.Failed() {
 				t.Fatalf("namespaces: %+v", s.Linux.Namespaces)

@@ -165,12 +165,13 @@ func (c *compiler) ownDev() bool {
 	return dev == nil || dev.fs != ""
 }
 
-// ptsLayer is the devpts through which the console is opened.
+// ptsLayer is the devpts through which the console is opened, if it is one that the
+// kernel makes anew: what is bound there may be anything, and is looked at (foundPts).
 func (c *compiler) ptsLayer() *layer {
 	if c.spec.Process == nil || !c.spec.Process.Terminal {
 		return nil
 	}
-	if l := c.stack.top("/dev/pts"); l != nil && (l.fs == "" || l.fs == "devpts") {
+	if l := c.stack.top("/dev/pts"); l != nil && l.fs == "devpts" {
 		return l
 	}
 	return nil

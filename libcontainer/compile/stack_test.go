@@ -120,7 +120,7 @@ func TestStackUses(t *testing.T) {
 		{"tmpfs /a", cwd("/a"), "-"},
 		{"devpts /dev/pts", terminal, "h"},
 		{"devpts /dev/pts", nil, "-"},
-		{"bind /dev/pts", terminal, "h"},
+		{"bind /dev/pts", terminal, "-"},
 		{"devpts /dev/pts, bind /dev", terminal, "-h"},
 		{"cgroup /c ro", nil, "l---"},
 		{"cgroup /c", hide("/c/memory/x", ""), "hh--"},

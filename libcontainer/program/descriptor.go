@@ -13,10 +13,8 @@ type FD uint8
 
 // What a child may be born with.
 const (
-	// FDOther is not known, and good for nothing but to be closed.
-	FDOther FD = iota
 	// FDSocket is the child's end of the socket to Berth.
-	FDSocket
+	FDSocket FD = iota
 	// FDStartFIFO is the start FIFO, open for reading and writing.
 	FDStartFIFO
 	// FDStdio is a standard file: the caller's, whatever it is.
@@ -33,10 +31,42 @@ const (
 	FDMount
 	// FDHost is another file of the host, O_PATH: it can be looked at and cloned.
 	FDHost
+
+	// What steps put into slots: descriptors first.
+
+	fdTree        // the root file system's tree, cloned and not attached yet
+	fdRoot        // the container's root directory
+	fdOldRoot     // the host's root, to unmount it
+	fdTop         // the container's /, O_PATH: what is mounted there becomes the root
+	fdPlace       // a file or directory of the container, O_PATH
+	fdFile        // a file of the container, opened before it was seen what it is
+	fdNode        // a clone of a device of the host, of which that is not seen either
+	fdNull        // a file that was seen to be /dev/null
+	fdMaster      // a pty's multiplexer
+	fdTTY         // its other end
+	fdContext     // a file system's context (fsopen)
+	fdProcContext // a procfs's
+	fdPtsContext  // a devpts's
+	fdProc        // a procfs of the child's own, a mount
+	fdHostProc    // the host's
+	fdDevpts      // a devpts of the child's own, a mount
+	fdPts         // a place that was seen to be a devpts
+	fdCgroup      // a file that enters a cgroup
+	fdSetting     // another file that the child may write to
+	fdInet        // a socket to configure the network
+	fdEnd
+
+	// Then what is none.
+
+	vNumber  = fdEnd // a number
+	vPath    = fdEnd + 1
+	vPid     = fdEnd + 2 // what clone answered
+	vKey     = fdEnd + 3 // a keyring
+	holdsEnd = fdEnd + 4
 )
 
 var fdNames = [...]string{
-	"other", "socket", "start FIFO", "standard file", "preserved", "namespace", "pidfd", "directory", "mount", "host object",
+	"socket", "start FIFO", "standard file", "preserved", "namespace", "pidfd", "directory", "mount", "host object",
 }
 
 // String is the kind's name.
@@ -96,12 +126,20 @@ func (p *Program) Descriptor(kind FD) int {
 	return -1
 }
 
-// inherited is the table's entry of that number, or nil.
-func (p *Program) inherited(number int) *Descriptor {
+// index is the place of that number in the table, or -1.
+func (p *Program) index(number int) int {
 	for i := range p.Descriptors {
 		if p.Descriptors[i].Number == number {
-			return &p.Descriptors[i]
+			return i
 		}
+	}
+	return -1
+}
+
+// inherited is the table's entry of that number, or nil.
+func (p *Program) inherited(number int) *Descriptor {
+	if i := p.index(number); i >= 0 {
+		return &p.Descriptors[i]
 	}
 	return nil
 }

@@ -29,7 +29,8 @@ const maxLinks = 40
 
 // follow makes what the links on l's path lead to. A loop is left to the step that
 // is tried again: the kernel has the word for it.
-func (m *Machine) follow(step int, no unix.Errno, l *Links) error {
+func (m *Machine) follow(step int, no unix.Errno, fixup *Fixup) error {
+	l := fixup.Links
 	path := l.Path
 	for range maxLinks {
 		next, err := m.expand(l, path)
@@ -38,7 +39,7 @@ func (m *Machine) follow(step int, no unix.Errno, l *Links) error {
 		}
 		path = next
 		steps := l.Steps(path)
-		if err := m.prog.verifyFixup(step, steps); err != nil {
+		if err := m.prog.verifyFixup(step, fixup, steps); err != nil {
 			return err
 		}
 		failed, err := m.runFixup(step, no, steps)
@@ -59,6 +60,9 @@ func (m *Machine) expand(l *Links, path string) (string, error) {
 		case err != nil:
 			return "", err
 		case no == 0:
+			if err := m.closeSlot(l.Dir); err != nil {
+				return "", err
+			}
 			continue
 		case no != unix.ENOENT:
 			return "", nil
@@ -67,7 +71,10 @@ func (m *Machine) expand(l *Links, path string) (string, error) {
 			return "", err
 		}
 		target, err := m.readLink(l.Dir, name)
-		if err != nil || target == "" {
+		if err != nil {
+			return "", err
+		}
+		if err := m.closeSlot(l.Dir); err != nil || target == "" {
 			return "", err
 		}
 		if target[0] != '/' {
@@ -90,6 +97,13 @@ func (m *Machine) openBelow(l *Links, path string) (unix.Errno, error) {
 			return got.errno(), err
 		}
 	}
+}
+
+// closeSlot closes what openBelow has opened: a config may have hundreds of paths
+// with such links, and the child's RLIMIT_NOFILE may be 1024.
+func (m *Machine) closeSlot(s *Slot) error {
+	_, err := m.fixupStep(&Step{Call: CallClose, Args: []Arg{From(s)}})
+	return err
 }
 
 // readLink reads the link name in the open directory; "" when it is none.
@@ -125,16 +139,4 @@ func (m *Machine) fetch(n int) ([]byte, error) {
 	_, fds, _, err = m.receive()
 	closeAll(fds)
 	return buf[:n], err
-}
-
-// verifyFixup is Verify for steps that were made for a fixup just now.
-func (p *Program) verifyFixup(step int, steps []Step) error {
-	v := &verifier{p: p}
-	for i := range steps {
-		v.formOf(step, &steps[i], len(steps)-i)
-		v.paths(step, &steps[i])
-		v.cloexec(step, &steps[i])
-		v.rights(step, &steps[i])
-	}
-	return v.errs.OrNil()
 }

@@ -368,7 +368,7 @@ func (m *Machine) disturbed(st *Step, no unix.Errno) bool {
 func (m *Machine) fixup(step int, no unix.Errno, fixup *Fixup) error {
 	failed, err := m.runFixup(step, no, fixup.Steps)
 	if fixup.Links != nil && (err == nil || failed == unix.ENOENT) {
-		return m.follow(step, no, fixup.Links)
+		return m.follow(step, no, fixup)
 	}
 	return err
 }

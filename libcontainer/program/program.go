@@ -103,7 +103,7 @@ type Slot struct {
 	Inherited int
 
 	addr uint64
-	id   int // its bit while the program is verified
+	id   int // its number while the program is verified
 }
 
 // Data is a piece of the child's memory: a string, a struct, a buffer.
@@ -123,7 +123,9 @@ type Data struct {
 	str    bool
 	pinned bool // it has its place in the image; a fixup does not carry it
 	addr   uint64
-	id     int // its bit while the program is verified
+	// While the program is verified: the number of the slot that a step puts here,
+	// and that of the memory that checks look at.
+	id, memory int
 }
 
 // Ref says that the eight bytes at Off hold the address of To.
@@ -315,11 +317,31 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// Host is what of the host's files a program may name, and for what. It comes from
+// the config and not from the steps, which Verify holds against it.
+type Host struct {
+	// Root is the directory that becomes the container's root.
+	Root string
+	// Sources are what is cloned, to be mounted in the container; Devices are nodes
+	// that are cloned, of which it must be seen that they are what was asked for.
+	Sources, Devices []string
+	// Namespaces are those that are joined by path.
+	Namespaces []string
+	// Cgroups are the files through which the child enters its cgroups: it writes
+	// itself to as many of them as there are.
+	Cgroups []string
+}
+
 // Program is a verified or not yet verified list of steps and what the child
 // must be born with.
 type Program struct {
 	Kind  Kind
 	Steps []Step
+	// Host is what of the host's files the steps may name, by path.
+	Host Host
+	// Namespaces are those of the container (CLONE_NEW*): each is made or joined on
+	// every way.
+	Namespaces uintptr
 	// CloneFlags are the namespaces that the child is born into (CLONE_NEW*).
 	CloneFlags uintptr
 	// Descriptors are those that the child is born with; all others are closed.

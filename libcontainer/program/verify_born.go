@@ -3,8 +3,6 @@ package program
 import (
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"berth/libcontainer/fault"
 )
 
@@ -66,16 +64,4 @@ func (v *verifier) descriptors() {
 			v.errs = append(v.errs, fault.New("the program breaks a rule of the house: the child is not born with the descriptor "+s.Name))
 		}
 	})
-}
-
-// learnClose is what close_range makes certain.
-func (k *keeps) learnClose(st *Step, set func(bool, facts)) {
-	for _, a := range st.Args {
-		if a.slot != nil || a.data != nil {
-			return
-		}
-	}
-	first, last, flags := st.Args[0].n, st.Args[1].n, st.Args[2].n
-	set(first == uint64(k.last+1) && last == 1<<32-1 && flags == 0, factClosed)
-	set(k.first >= 0 && first > uint64(k.process) && first <= uint64(k.first) && last >= uint64(k.last) && flags == unix.CLOSE_RANGE_CLOEXEC, factMarked)
 }

@@ -6,352 +6,386 @@ import "golang.org/x/sys/unix"
 type facts uint32
 
 const (
+	// factOutside: the root is still the one that the child was born with.
+	factOutside facts = 1 << iota
+	// factHidden: no other process looks into the child.
+	factHidden
+	// factMounts: the mount namespace is the child's own, or one that it joined.
+	factMounts
+	// factUnmade: no namespace was made or joined yet.
+	factUnmade
+	// factUnrooted: no cgroup namespace was made yet, whose root is where its maker is.
+	factUnrooted
+	// factMapped: where it made a user namespace, its ids were mapped.
+	factMapped
+	// factBorn: where it cloned the process that stays, that has said so.
+	factBorn
+	// factOne: only one process goes on from here.
+	factOne
 	// factClosed: no descriptor is open but the process's own.
-	factClosed facts = 1 << iota
+	factClosed
 	// factMarked: what the interpreter keeps is close-on-exec.
 	factMarked
 	// factSpread: it is said how mounts spread.
 	factSpread
 	// factQuiet: they do not spread to the host.
 	factQuiet
-	// factAtFD: the working directory is a descriptor's.
-	factAtFD
+	// factAtRootfs: the working directory is where the root file system is.
+	factAtRootfs
+	// factAtRoot: the working directory is the container's root, by its descriptor.
+	factAtRoot
+	// factAtOld: the working directory is the old root.
+	factAtOld
+	// factMoved: the new root was moved over the old one.
+	factMoved
 	// factPivot: pivot_root was made, and the old root is still there.
 	factPivot
 	// factRoot: the root is the container's own.
 	factRoot
-	// factAsked: getcwd said where the process is.
-	factAsked
-	// factInside: and that was seen to be inside.
+	// factInside: the working directory was seen to be inside.
 	factInside
 	// factReady: the ready barrier is behind.
 	factReady
+	// factFIFO: the start FIFO has taken the socket's place.
+	factFIFO
+	// factWaited: the word to start was read from it.
+	factWaited
+
+	// cwdFacts are about the working directory.
+	cwdFacts = factAtRootfs | factAtRoot | factAtOld | factInside
 )
 
-// known is what is certain: the facts, and a bit for each slot that is set and
-// each piece of memory that is fresh. Verify is on the way of every create, so
-// it makes no maps, and keeps as few sets as there are jumps under way.
+// known is what is certain at a step: the facts, and for each slot what it may hold.
+// Verify is on the way of every create, so it makes no maps, and keeps as few of
+// these as there are jumps under way.
 type known struct {
 	facts facts
-	bits  []uint64
+	// own are the namespaces that are not the runtime's, pending those that are to
+	// hold for the next process that is cloned.
+	own, pending uint32
+	// entered is how many cgroups were entered at least.
+	entered int
+	// fresh is the memory that the last call wrote to, 0 for none; by is that call,
+	// about the slot that it was about, and saw is what checks of it have shown.
+	fresh, about int
+	by           Call
+	saw          looked
+	slots        []holds
+	// used is behind the last slot that anything was put into.
+	used int
 }
 
-func (k *known) has(id int) bool { return k.bits[id/64]&(1<<(id%64)) != 0 }
-func (k *known) add(id int)      { k.bits[id/64] |= 1 << (id % 64) }
+// looked is what was seen of a file by statx: its type and its device number.
+type looked struct {
+	kind, device       uint64
+	sawKind, sawDevice bool
+}
 
-// flow is the rules that are about every way. Jumps lead forward only, so one
-// pass sees all ways.
+// flow goes through a program. Jumps lead forward only, so one pass sees all ways.
 type flow struct {
-	v     *verifier
-	words int
-	// memory are the bits that stand for memory: one call's only.
-	memory []uint64
+	v *verifier
 	// in is what is certain at a step that a jump leads to; nil where none is known.
 	in   []*known
 	free []*known
-	// asked is the memory that the last getcwd wrote to.
-	asked *Data
+	n    int // slots
+	// now is what is known at the step that is being judged.
+	now *known
 }
 
-// giveBits numbers the slots, and the memory that checks look at, from 1.
-func (f *flow) giveBits(steps []Step) {
+// number gives slots, and the memory that checks look at, their numbers: first what
+// the child is born with, then what steps set, then what nobody sets.
+func (f *flow) number(steps []Step) {
 	slotsOf(steps, func(s *Slot) {
 		s.id = 0
 		if s.Home != nil {
-			s.Home.id = 0
+			s.Home.id, s.Home.memory = 0, 0
 		}
 	})
-	next := 1
-	var homes []int
-	slotsOf(steps, func(s *Slot) {
+	f.n = 1 + len(f.v.p.Descriptors)
+	resultsOf(steps, func(s *Slot) {
 		if s.id == 0 {
-			s.id = next
-			next++
-		}
-		if s.Home != nil && s.Home.id == 0 {
-			s.Home.id = next
-			homes = append(homes, next)
-			next++
+			s.id = f.n
+			f.n++
+			if s.Home != nil {
+				f.v.home(s, s.Home.id == 0 && s.Off+cellSize <= len(s.Home.Bytes))
+				s.Home.id = s.id
+			}
 		}
 	})
-	f.words = next/64 + 1
-	all := known{bits: make([]uint64, f.words)}
-	for _, id := range homes {
-		all.add(id)
-	}
-	f.memory = all.bits
+	memory := 0
+	slotsOf(steps, func(s *Slot) {
+		switch {
+		case s.id != 0:
+		case s.Inherited >= 0:
+			s.id = f.v.p.index(s.Inherited) + 1
+		case s.Home == nil:
+			s.id = f.n
+			f.n++
+		case s.Home.memory == 0:
+			memory++
+			s.Home.memory = memory
+			fallthrough
+		default:
+			f.v.home(s, s.Home.id == 0 && s.Off+cellSize <= s.Home.len())
+		}
+	})
 }
 
-func (f *flow) get(from *known) *known {
+// resultsOf visits the slots that steps and their fixups set.
+func resultsOf(steps []Step, visit func(*Slot)) {
+	for i := range steps {
+		if s := steps[i].Result; s != nil {
+			visit(s)
+		}
+		for j := range steps[i].Fixups {
+			resultsOf(steps[i].Fixups[j].Steps, visit)
+		}
+	}
+}
+
+// holds is what a slot may hold.
+func (k *known) holds(s *Slot) holds {
+	switch {
+	case s.id > 0 && s.id < len(k.slots):
+		return k.slots[s.id]
+	case s.Home != nil && s.Home.memory != 0 && s.Home.memory == k.fresh:
+		return only(vNumber)
+	}
+	return unset
+}
+
+// copyOf returns a copy of what is known.
+func (f *flow) copyOf(from *known) *known {
 	var k *known
 	if n := len(f.free); n > 0 {
 		k, f.free = f.free[n-1], f.free[:n-1]
 	} else {
-		k = &known{bits: make([]uint64, f.words)}
+		k = &known{slots: make([]holds, f.n)}
 	}
-	k.facts = from.facts
-	copy(k.bits, from.bits)
+	slots := k.slots
+	copy(slots, from.slots)
+	*k = *from
+	k.slots = slots
 	return k
 }
 
-// meet leaves at a step what is certain on this way, too.
-func (f *flow) meet(at int, k *known) {
-	to := f.in[at]
-	if to == nil {
-		f.in[at] = f.get(k)
-		return
+// start is what is certain at the first step.
+func (f *flow) start() *known {
+	k := &known{slots: make([]holds, f.n), facts: factOutside | factUnrooted | factMapped | factBorn | factOne}
+	for i := range k.slots {
+		k.slots[i] = unset
 	}
-	to.facts &= k.facts
-	for i, w := range k.bits {
-		to.bits[i] &= w
+	for i := range f.v.p.Descriptors {
+		k.slots[i+1] = only(f.v.p.Descriptors[i].Kind)
+	}
+	k.used = len(f.v.p.Descriptors) + 1
+	k.own = uint32(f.v.p.CloneFlags)
+	if k.own == 0 {
+		k.facts |= factUnmade
+	}
+	if k.own&unix.CLONE_NEWNS != 0 {
+		k.facts |= factMounts
+	}
+	return k
+}
+
+// and leaves what is certain on another way, too.
+func (k *known) and(other *known) {
+	k.facts &= other.facts
+	k.own &= other.own
+	k.pending &= other.pending
+	k.entered = min(k.entered, other.entered)
+	if k.fresh != other.fresh || k.about != other.about || k.by != other.by || k.saw != other.saw {
+		k.fresh, k.about, k.saw = 0, 0, looked{}
+	}
+	k.used = max(k.used, other.used)
+	slots := k.slots[:k.used]
+	for i, h := range other.slots[:k.used] {
+		slots[i] |= h
 	}
 }
 
-// flow walks through the program.
-func (v *verifier) flow() {
-	n := len(v.p.Steps)
-	f := &flow{v: v, in: make([]*known, n+1)}
-	f.giveBits(v.p.Steps)
-	start := known{bits: make([]uint64, f.words)}
-	f.meet(0, &start)
-	for i := range v.p.Steps {
-		st := &v.p.Steps[i]
-		if f.in[i] == nil {
-			v.violation(i, st, "no way leads to the step")
-			f.meet(i, &start)
-		}
-		f.step(i, st)
+// meet leaves at a step what is certain on this way, too.
+func (f *flow) meet(ways []*known, at int, k *known) {
+	if ways[at] == nil {
+		ways[at] = f.copyOf(k)
+		return
 	}
+	ways[at].and(k)
+}
+
+// flow walks through the program up to a step, and returns what is certain there;
+// past the last step that is nothing.
+func (v *verifier) flow(to int) (*flow, *known) {
+	f := &flow{v: v, in: make([]*known, len(v.p.Steps)+1)}
+	f.number(v.p.Steps)
+	f.in[0] = f.start()
+	for i := range v.p.Steps {
+		if f.in[i] == nil {
+			v.violation(i, &v.p.Steps[i], "no way leads to the step")
+			f.in[i] = f.start()
+		}
+		if i == to {
+			return f, f.in[i]
+		}
+		f.step(i, &v.p.Steps[i])
+	}
+	return f, nil
 }
 
 func (f *flow) step(i int, st *Step) {
 	k := f.in[i]
 	f.in[i] = nil
-	f.uses(i, st, k)
-	f.needs(i, st, k)
-	failed := f.get(k)
-	f.call(st, failed, false)
+	r := f.judge(i, st, k)
+	var failed *known
+	if len(st.Harmless)+len(st.Fixups) > 0 {
+		failed = f.copyOf(k)
+		f.call(st, r, failed, false)
+	}
+	if len(st.Fixups) > 0 {
+		f.fixups(i, st, k, failed)
+		// What it is tried again with is no more than the fixups leave.
+		r = f.judge(i, st, k)
+		failed.and(k)
+		f.call(st, r, failed, false)
+	}
 	for _, h := range st.Harmless {
-		f.meet(min(i+1+h.Skip, len(f.v.p.Steps)), failed)
+		f.meet(f.in, min(i+1+h.Skip, len(f.v.p.Steps)), failed)
 	}
-	for j := range st.Fixups {
-		f.fixup(i, st, &st.Fixups[j], failed, k)
+	if failed != nil {
+		f.free = append(f.free, failed)
 	}
-	if st.Call != CallExitGroup && st.Call != CallExecve && !never(st) {
-		f.call(st, k, true)
-		f.meet(i+1, k)
+	f.v.passed(st)
+	if st.Call == CallExitGroup || st.Call == CallExecve || never(st) {
+		f.free = append(f.free, k)
+		return
 	}
-	f.free = append(f.free, failed, k)
+	f.call(st, r, k, true)
+	if f.in[i+1] == nil {
+		f.in[i+1] = k
+		return
+	}
+	f.in[i+1].and(k)
+	f.free = append(f.free, k)
 }
 
 // never says whether a step can not go on to the next one: a jump, which is a
-// check that can not hold.
+// check of numbers that can not hold.
 func never(st *Step) bool {
-	return st.Call == CallExpect && st.Args[0].slot == nil && st.Args[0].data == nil && st.Args[0].n&st.Args[1].n != st.Args[2].n && st.Args[4].n == 0
-}
-
-func (f *flow) uses(i int, st *Step, k *known) {
+	if st.Call != CallExpect {
+		return false
+	}
 	for _, a := range st.Args {
-		s := a.slot
-		if s == nil || a.IsAddr() || s.Inherited >= 0 || k.has(s.id) || s.Home != nil && k.has(s.Home.id) {
-			continue
+		if a.slot != nil || a.data != nil {
+			return false
 		}
-		f.v.violation(i, st, "the slot "+s.Name+" may not be set here")
 	}
+	return (st.Args[0].n&st.Args[1].n == st.Args[2].n) == (st.Args[4].n != 0)
 }
 
-// call changes what is known as the call does, when it succeeds or fails.
-func (f *flow) call(st *Step, k *known, ok bool) {
-	if st.Call != CallExpect && st.Call != CallSet {
-		// What earlier calls wrote is no longer what the next check is about.
-		for i, w := range f.memory {
-			k.bits[i] &^= w
-		}
-	}
-	if ok {
-		if st.Result != nil {
-			k.add(st.Result.id)
-		}
-		for _, a := range st.Args {
-			if a.data != nil && a.data.id != 0 && f.isMemory(a.data) {
-				k.add(a.data.id)
-			}
-			if a.IsAddr() {
-				k.add(a.slot.id)
-			}
-		}
-	}
-	f.learn(st, k, ok)
-}
-
-// isMemory guards against the number of another program's verification.
-func (f *flow) isMemory(d *Data) bool {
-	return d.id/64 < f.words && f.memory[d.id/64]&(1<<(d.id%64)) != 0
-}
-
-// opens says whether a call makes a descriptor.
-func (st *Step) opens() bool {
-	switch st.Call {
-	case CallOpenat, CallOpenat2, CallOpenTree, CallFsopen, CallFsmount, CallSocket:
-		return true
-	case CallIoctl:
-		return st.Args[1].n == unix.TIOCGPTPEER
-	}
-	return false
-}
-
-// learn is what a call does to the facts. A call that fails takes facts away as
-// one that succeeds does, since half of it may have happened, and gives none.
-func (f *flow) learn(st *Step, k *known, ok bool) {
-	set := func(on bool, fact facts) {
-		if on && ok {
-			k.facts |= fact
-		}
-	}
-	if st.opens() {
-		k.facts &^= factClosed
-	}
-	switch st.Call {
-	case CallCloseRange:
-		f.v.keeps.learnClose(st, set)
-	case CallMount:
-		f.learnMount(st, k, set)
-	case CallFchdir:
-		k.facts &^= factAsked | factInside | factAtFD
-		set(true, factAtFD)
-	case CallChdir:
-		k.facts &^= factAsked | factInside | factAtFD
-	case CallPivotRoot:
-		k.facts &^= factAsked | factInside | factRoot
-		set(true, factPivot)
-	case CallUmount2:
-		set(k.facts&factPivot != 0 && st.isPath(0, ".") && st.Args[1].n == unix.MNT_DETACH, factRoot)
-	case CallChroot:
-		k.facts &^= factAsked | factInside | factRoot
-		set(true, factRoot)
-	case CallSetns:
-		if st.Args[1].n&unix.CLONE_NEWNS != 0 {
-			// The kernel changes root and working directory to the namespace's.
-			k.facts &^= factAsked | factInside | factAtFD | factSpread | factQuiet
-			set(true, factRoot)
-		}
-	case CallGetcwd:
-		f.asked = st.Args[0].data
-		set(true, factAsked)
-	case CallExpect:
-		s := st.Args[0].slot
-		inside := s != nil && s.Home != nil && s.Home == f.asked && s.Off == 0 && st.Args[1].n == 0xff && st.Args[2].n == '/' && st.Args[4].n == 0
-		set(inside && k.facts&factAsked != 0 && k.has(s.Home.id), factInside)
-	case CallBarrier:
-		set(Barrier(st.Args[0].n) == BarrierReady, factReady)
-	}
-}
-
-func (f *flow) learnMount(st *Step, k *known, set func(bool, facts)) {
-	if st.Args[0].data != nil || !st.isPath(1, "/") && !st.isPath(1, ".") {
-		return
-	}
-	flags := st.Args[3].n
-	if flags&unix.MS_SHARED != 0 || flags&unix.MS_REC == 0 {
-		k.facts &^= factQuiet
-	} else {
-		set(flags&(unix.MS_SLAVE|unix.MS_PRIVATE) != 0, factQuiet)
-	}
-	set(flags&(unix.MS_SLAVE|unix.MS_PRIVATE|unix.MS_SHARED|unix.MS_UNBINDABLE) != 0, factSpread)
-}
-
-func (st *Step) isPath(arg int, path string) bool {
-	d := st.Args[arg].data
-	return d != nil && d.Value() == path
-}
-
-// needs is the rules that a call may not be made before something is certain.
-func (f *flow) needs(i int, st *Step, k *known) {
-	need := func(fact facts, rule string) {
-		if k.facts&fact != fact {
-			f.v.violation(i, st, rule)
-		}
-	}
-	switch st.Call {
-	case CallBarrier:
-		if Barrier(st.Args[0].n) == BarrierReady {
-			need(factClosed, "descriptors of the host must be closed before the container is ready")
-		}
-	case CallMoveMount:
-		need(factSpread, "nothing may be mounted before it is said how mounts spread")
-	case CallPivotRoot:
-		need(factAtFD|factSpread, "the new root must be entered by its descriptor")
-		if !st.isPath(0, ".") || !st.isPath(1, ".") {
-			f.v.violation(i, st, "the new root must be the working directory")
-		}
-	case CallChroot:
-		need(factAtFD, "the new root must be entered by its descriptor")
-		if !st.isPath(0, ".") {
-			f.v.violation(i, st, "the new root must be the working directory")
-		}
-	case CallUmount2:
-		need(factQuiet|factPivot, "the old root may not be unmounted where that spreads to the host")
-	case CallExecve:
-		need(factClosed, "descriptors must be closed before execve")
-		need(factMarked, "the interpreter's descriptors must be close-on-exec")
-		if f.v.p.Kind == KindHook {
-			break
-		}
-		need(factRoot, "the process must have a root of its own, and the old one must be gone")
-		need(factInside, "the process must have seen that its working directory is inside")
-		if f.v.p.Has(BarrierReady) {
-			need(factReady, "no way may lead past the ready barrier")
-		}
-	}
-}
-
-// fixup walks through a fixup, which begins where its step has failed.
-func (f *flow) fixup(i int, st *Step, m *Fixup, failed, k *known) {
-	n := len(m.Steps)
-	ways := make([]*known, n+1)
-	meet := func(at int, from *known) {
-		outer := f.in
-		f.in = ways
-		f.meet(at, from)
-		f.in = outer
-	}
-	meet(0, failed)
-	for j := range m.Steps {
-		ms := &m.Steps[j]
-		if ways[j] == nil {
-			f.v.violation(i, ms, "no way leads to the step of the fixup")
+// fixups walks through the fixups of a step that has failed. k becomes what is
+// certain when it is tried again. Which comes first is up to the kernel's errnos, so
+// with several each is seen behind each.
+func (f *flow) fixups(i int, st *Step, k, failed *known) {
+	again := false
+	for round := range st.Fixups {
+		if round > 0 && !again {
 			return
 		}
-		f.uses(i, ms, ways[j])
-		f.needs(i, ms, ways[j])
-		bad := f.get(ways[j])
-		f.call(ms, bad, false)
-		for _, h := range ms.Harmless {
-			meet(min(j+1+h.Skip, n), bad)
-		}
-		if !never(ms) {
-			good := f.get(ways[j])
-			f.call(ms, good, true)
-			meet(j+1, good)
-			f.free = append(f.free, good)
-		}
-		f.free = append(f.free, bad)
-	}
-	end := ways[n]
-	if end == nil {
-		return
-	}
-	if m.Then == Next && st.Result != nil && !end.has(st.Result.id) {
-		f.v.violation(i, st, "a fixup that goes on must set the step's result")
-	}
-	if m.Then == Next {
-		// The step counts as done: what follows knows no more than the fixup does.
-		f.meet(i+1, end)
-	}
-	k.facts &= end.facts | ^(factClosed | factQuiet | factAtFD | factRoot)
-	for j := range ways {
-		if ways[j] != nil {
-			f.free = append(f.free, ways[j])
+		for j := range st.Fixups {
+			m := &st.Fixups[j]
+			end := f.fixup(i, m, failed, nil)
+			if end == nil {
+				continue
+			}
+			if m.Then == Next {
+				if st.Result != nil && end.holds(st.Result)&unset != 0 {
+					f.v.violation(i, st, "a fixup that goes on must set the step's result")
+				}
+				// The step counts as done: what follows knows no more than the fixup does.
+				f.meet(f.in, i+1, end)
+			} else {
+				k.and(end)
+				failed.and(end)
+				again = true
+			}
+			f.free = append(f.free, end)
 		}
 	}
+}
+
+// fixup walks through one. It returns what is certain at its end, and leaves in
+// anywhere, if that is asked for, what is certain wherever it may have ended.
+func (f *flow) fixup(i int, m *Fixup, from, anywhere *known) (end *known) {
+	if l := m.Links; l != nil {
+		if from.holds(l.Root)&^aDir != 0 || l.Dir.Home != nil || l.Dir.Inherited >= 0 || l.Dir.id == 0 {
+			f.v.violation(i, &f.v.p.Steps[i], "links are followed below a directory of the container, by a slot of their own")
+		}
+	}
+	return f.walk(i, m.Steps, from, anywhere)
+}
+
+// walk goes through steps that stand for themselves.
+func (f *flow) walk(i int, steps []Step, from, anywhere *known) (end *known) {
+	ways := make([]*known, len(steps)+1)
+	ways[0] = f.copyOf(from)
+	for j := range steps {
+		st := &steps[j]
+		k := ways[j]
+		if k == nil {
+			f.v.violation(i, st, "no way leads to the step of the fixup")
+			return nil
+		}
+		r := f.judge(i, st, k)
+		if len(st.Harmless) > 0 || anywhere != nil {
+			failed := f.copyOf(k)
+			f.call(st, r, failed, false)
+			for _, h := range st.Harmless {
+				f.meet(ways, min(j+1+h.Skip, len(steps)), failed)
+			}
+			if anywhere != nil {
+				anywhere.and(failed)
+			}
+			f.free = append(f.free, failed)
+		}
+		if never(st) {
+			f.free = append(f.free, k)
+			continue
+		}
+		f.call(st, r, k, true)
+		if anywhere != nil {
+			anywhere.and(k)
+		}
+		if ways[j+1] == nil {
+			ways[j+1] = k
+			continue
+		}
+		ways[j+1].and(k)
+		f.free = append(f.free, k)
+	}
+	return ways[len(steps)]
+}
+
+// verifyFixup is Verify for steps that were made for a fixup just now: with all
+// that is certain where they are run, wherever the fixup's own steps have ended.
+func (p *Program) verifyFixup(step int, m *Fixup, steps []Step) error {
+	v := &verifier{p: p}
+	v.descriptors()
+	for i := range steps {
+		v.formOf(step, &steps[i], len(steps)-i)
+		v.plain(step, &steps[i])
+	}
+	if len(v.errs) > 0 {
+		return v.errs.OrNil()
+	}
+	f, k := v.flow(step)
+	st := &p.Steps[step]
+	f.call(st, f.judge(step, st, k), k, false)
+	anywhere := f.copyOf(k)
+	f.fixup(step, m, k, anywhere)
+	// Twice: what one path's steps leave is what the next path's begin with.
+	for range 2 {
+		f.walk(step, steps, anywhere, anywhere)
+	}
+	return v.errs.OrNil()
 }

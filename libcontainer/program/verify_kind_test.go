@@ -22,7 +22,8 @@ func enterProgram() *Program {
 	b.Do(CallCloseRange, sClose, Int(5), Uint(1<<32-1), Int(0))
 	b.Do(CallCloseRange, sMark, Int(3), Int(3), Int(unix.CLOSE_RANGE_CLOEXEC))
 	b.Phase = PhaseJoin
-	b.Do(CallSetns, sJoin, From(pid.Slot()), Uint(unix.CLONE_NEWNS|unix.CLONE_NEWUTS|unix.CLONE_NEWPID))
+	b.Do(CallPrctl, sHide, Int(unix.PR_SET_DUMPABLE), Int(0))
+	b.Do(CallSetns, sJoin, From(pid.Slot()), Uint(unix.CLONE_NEWNS|unix.CLONE_NEWUTS))
 	b.Phase = PhaseRoot
 	root := b.Do(CallOpenat, sSlash, AtCwd, Path("/"), Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), Int(0)).FD("root")
 	fs := b.Do(CallFsopen, sProc, Path("proc"), Uint(unix.FSOPEN_CLOEXEC)).FD("fs")
@@ -39,7 +40,7 @@ func enterProgram() *Program {
 	b.Phase = PhaseStart
 	b.Barrier(BarrierReady, sReady)
 	b.Do(CallExecve, sExec, Path("/bin/true"), Int(0), Int(0))
-	return &Program{Kind: KindEnter, Steps: b.Steps(), Descriptors: append(born(0), pid)}
+	return &Program{Kind: KindEnter, Steps: b.Steps(), Host: Host{Sources: []string{"/"}}, Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWUTS, Descriptors: append(born(0), pid)}
 }
 
 // hookProgram executes a program of the host in the runtime's namespaces.
@@ -50,7 +51,7 @@ func hookProgram() *Program {
 	b.Do(CallCloseRange, sCloseIt, Int(4), Uint(1<<32-1), Int(0))
 	b.Phase = PhaseStart
 	b.Do(CallExecve, sExec, Path("/usr/bin/hook"), Int(0), Int(0))
-	return &Program{Kind: KindHook, Steps: b.Steps(), Descriptors: born(0)}
+	return &Program{Kind: KindHook, Steps: b.Steps(), Host: Host{Sources: []string{"/"}}, Descriptors: born(0)}
 }
 
 func TestVerifyKinds(t *testing.T) {
@@ -59,7 +60,7 @@ func TestVerifyKinds(t *testing.T) {
 			t.Errorf("%s: %v", p.Kind, err)
 		}
 	}
-	const root, inside, only, marked = "root of its own", "working directory is inside", "only a program that creates", "interpreter's descriptors"
+	const root, inside, only, marked = "the root file system is the directory", "working directory is inside", "only a program that creates", "interpreter's descriptors"
 	host := Step{Call: CallOpenTree, Args: []Arg{AtCwd, Path("/"), Uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)}}
 	for _, m := range []struct {
 		mutant

@@ -47,8 +47,8 @@ type Record struct {
 	NoPivot, NoNewKeyring  bool
 	ListenFDs, PreserveFDs int
 	Ignored, Blocked       uint64
-	// Steps is how many steps the program has, by which it is known again.
-	Steps int
+	// Program is the program's digest, by which it is known again.
+	Program uint64
 }
 
 // WriteRecord replaces the record.
@@ -100,7 +100,7 @@ func encodeRecord(r *Record) []byte {
 	e.key("notify").bool(r.Notify)
 	e.key("ignored").uint(r.Ignored)
 	e.key("blocked").uint(r.Blocked)
-	e.key("steps").int(int64(r.Steps))
+	e.key("program").uint(r.Program)
 	e.close('}')
 	return append(e.buf, '\n')
 }
@@ -188,8 +188,8 @@ func (d *decoder) field(r *Record, key string) {
 		r.Blocked = d.uint()
 	case "preserveFDs":
 		r.PreserveFDs = int(d.int())
-	case "steps":
-		r.Steps = int(d.int())
+	case "program":
+		r.Program = d.uint()
 	default:
 		d.skip(0)
 	}

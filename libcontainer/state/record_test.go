@@ -14,7 +14,7 @@ var full = &Record{
 	StartTime: 1<<63 + 5, Created: time.Date(2026, 2, 3, 4, 5, 6, 789, time.UTC), UID: 1000,
 	Annotations: map[string]string{"a": "1", "": "", "io.x": "{\"y\":1}"}, CgroupDriver: "cgroupfs",
 	Cgroups: []string{"cpu,cpuacct:1:/sys/fs/cgroup/cpu,cpuacct/./x", ":1:/sys/fs/cgroup/unified/./x"}, PrivatePID: true, Creating: true,
-	HasProcess: true, NoPivot: true, NoNewKeyring: true, PreserveFDs: 2, Steps: 480,
+	HasProcess: true, NoPivot: true, NoNewKeyring: true, PreserveFDs: 2, Program: 1<<63 + 9,
 }
 
 func TestRecordRoundTrip(t *testing.T) {
