@@ -102,8 +102,19 @@ func (f *flow) number(steps []Step) {
 		}
 	})
 	f.n = 1 + len(f.v.p.Descriptors)
+	memory := 0
 	resultsOf(steps, func(s *Slot) {
-		if s.id == 0 {
+		switch {
+		case s.id != 0:
+		case s.Home != nil && len(s.Home.Bytes) == 0:
+			// A text that is written piece by piece: it is no slot to be read, and a
+			// zero stays behind it.
+			f.v.home(s, s.Off+cellSize < s.Home.len())
+			if s.Home.memory == 0 {
+				memory++
+				s.Home.memory = memory
+			}
+		default:
 			s.id = f.n
 			f.n++
 			if s.Home != nil {
@@ -112,7 +123,6 @@ func (f *flow) number(steps []Step) {
 			}
 		}
 	})
-	memory := 0
 	slotsOf(steps, func(s *Slot) {
 		switch {
 		case s.id != 0:
@@ -142,6 +152,9 @@ func resultsOf(steps []Step, visit func(*Slot)) {
 		}
 	}
 }
+
+// pieceOf says whether a slot is a piece of a text that is written by steps.
+func pieceOf(s *Slot) bool { return s != nil && s.id == 0 && s.Home != nil && len(s.Home.Bytes) == 0 }
 
 // holds is what a slot may hold.
 func (k *known) holds(s *Slot) holds {

@@ -30,6 +30,11 @@ func component(f *flow, st *Step, d *Data) bool {
 
 func typeProc(_ *flow, _ *Step, d *Data) bool { return d.str && d.Value() == "proc" }
 
+func keyMode(_ *flow, _ *Step, d *Data) bool { return d.str && d.Value() == "mode" }
+
+// written is a text that steps write, see pieceOf.
+func written(f *flow, st *Step, d *Data) bool { return room(f, st, d) && d.memory != 0 }
+
 func typeDevpts(_ *flow, _ *Step, d *Data) bool { return d.str && d.Value() == "devpts" }
 
 func typeOther(f *flow, st *Step, d *Data) bool {

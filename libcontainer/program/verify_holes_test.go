@@ -63,6 +63,13 @@ func TestVerifyHoles(t *testing.T) {
 			arg(sSend, 1, Ptr(msg))(t, p)
 		}},
 		{"a multiplexer below what is no devpts", "close-on-exec", func(t *testing.T, p *Program) { arg(sMaster, 0, slot(t, p, sRoot))(t, p) }},
+		{"a text over what getcwd wrote", "argument 1", func(t *testing.T, p *Program) {
+			buf := p.Steps[stepOf(t, p, sAsk)].Args[0].data
+			add(sAsk, Step{Call: CallSet, Args: []Arg{Int('/')}, Result: &Slot{Name: "piece", Home: buf, Inherited: -1}})(t, p)
+		}},
+		{"a text that a call writes", "by set alone", func(t *testing.T, p *Program) {
+			edit(sMaster, func(st *Step) { st.Result = &Slot{Name: "piece", Home: Buffer(16, "text"), Inherited: -1} })(t, p)
+		}},
 		{"executed before the word to start", "wait for start", func(t *testing.T, p *Program) {
 			drop(sStartFIFO)(t, p)
 			drop(sWait)(t, p)

@@ -112,6 +112,8 @@ func (f *flow) conditions(r *rule, st *Step, k *known) string {
 		return "a descriptor must have a slot"
 	case r.result == 0 && st.Result != nil && st.Call != CallBarrier:
 		return "there is no result to keep"
+	case pieceOf(st.Result) && (st.Call != CallSet || r.result != 1<<vNumber):
+		return "a text is written by set alone"
 	case st.Quiet && (st.Call != CallDup3 || r.gives&factFIFO == 0):
 		return "only what puts the start FIFO into the socket's place is not reported"
 	}
@@ -140,6 +142,10 @@ func (f *flow) call(st *Step, r *rule, k *known, ok bool) {
 		f.learn(st, k, ok)
 		return
 	case CallSet:
+		if s := st.Result; pieceOf(s) && s.Home.memory == k.fresh {
+			// No longer what the call wrote there.
+			k.fresh, k.about, k.by, k.saw = 0, 0, 0, looked{}
+		}
 		return
 	}
 	// What earlier calls wrote is no longer what the next check is about.
@@ -161,7 +167,7 @@ func (k *known) wrote(st *Step) {
 	if len(st.Args) == 0 || st.Args[0].slot == nil {
 		return
 	}
-	if st.Call == CallFstatfs || st.Call == CallStatx && st.isPath(1, "") {
+	if st.Call == CallFstatfs || st.Call == CallStatx && st.isPath(1, "") && st.Args[3].n&unix.STATX_TYPE != 0 {
 		k.about = st.Args[0].slot.id
 	}
 }

@@ -201,6 +201,7 @@ var rulesOf = [numCalls][]rule{
 	CallFsconfig: {
 		{args: []permit{{slot: aContext, words: "a file system context"}, {is: []uint64{unix.FSCONFIG_SET_FLAG}}, {data: text}, {zero: true}, {zero: true}}},
 		{args: []permit{{slot: aContext}, {is: []uint64{unix.FSCONFIG_SET_STRING}}, {data: text, words: "a key"}, {data: text, words: "a value"}, {zero: true}}},
+		{args: []permit{{slot: aContext}, {is: []uint64{unix.FSCONFIG_SET_STRING}}, {data: keyMode}, {data: written}, {zero: true}}, in: creates},
 		{args: []permit{{slot: aContext}, {is: []uint64{unix.FSCONFIG_CMD_CREATE}, words: "a command"}, {zero: true}, {zero: true}, {zero: true}}},
 	},
 	CallFsmount: {
@@ -350,8 +351,8 @@ var rulesOf = [numCalls][]rule{
 	CallSetsid:    {{}},
 	CallSocket:    {{args: []permit{{is: []uint64{unix.AF_INET}, words: "AF_INET"}, {is: []uint64{unix.SOCK_DGRAM | unix.SOCK_CLOEXEC}, words: wordsExec}, {zero: true}}, result: 1 << fdInet}},
 	CallStatx: {
-		{args: []permit{{slot: anyFD, born: 1 << FDStdio}, {data: empty}, {flags: true, bits: unix.AT_EMPTY_PATH | unix.AT_SYMLINK_NOFOLLOW, must: unix.AT_EMPTY_PATH}, {flags: true, bits: 0xfff, must: unix.STATX_TYPE}, {data: room256}}, late: true, filtered: true},
-		{args: []permit{{slot: aDir, words: "a descriptor"}, {data: component, words: wordsPath}, {is: []uint64{unix.AT_SYMLINK_NOFOLLOW}, words: wordsPath}, {flags: true, bits: 0xfff, must: unix.STATX_TYPE, words: "the type, at least"}, {data: room256, words: "room for a struct statx"}}, late: true, filtered: true},
+		{args: []permit{{slot: anyFD, born: 1 << FDStdio}, {data: empty}, {flags: true, bits: unix.AT_EMPTY_PATH | unix.AT_SYMLINK_NOFOLLOW, must: unix.AT_EMPTY_PATH}, {flags: true, bits: 0xfff}, {data: room256}}, late: true, filtered: true},
+		{args: []permit{{slot: aDir, words: "a descriptor"}, {data: component, words: wordsPath}, {is: []uint64{unix.AT_SYMLINK_NOFOLLOW}, words: wordsPath}, {flags: true, bits: 0xfff, words: wordsFlags}, {data: room256, words: "room for a struct statx"}}, late: true, filtered: true},
 	},
 	CallSymlinkat: {{args: []permit{{data: text, words: "a target"}, {slot: aDir, words: "a directory of the container: a path of the host may not be changed"}, {data: component, words: wordsPath}}, in: creates}},
 	CallUmask:     {{args: []permit{{flags: true, bits: 0o777, slot: 1 << vNumber, words: "a mask"}}, result: 1 << vNumber, late: true, filtered: true}},
