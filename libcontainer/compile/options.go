@@ -6,12 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountOptions is a mount's option list, read from left to right: later ones win.
+// mountOptions is a mount's option list, read from left to right: later ones win,
+// but for the access time's, see atime.
 type mountOptions struct {
 	// set and clr are MOUNT_ATTR_* flags for the mount itself; the others for
 	// it and all below it.
 	set, clr       uint64
 	recSet, recClr uint64
+	atime, recTime atime
 	bind, rbind    bool
 	remount        bool
 	propagations   []uint64 // MS_* with MS_REC
@@ -71,12 +73,14 @@ func parseOptions(list []string) *mountOptions {
 	for _, word := range list {
 		o.add(word)
 	}
+	o.atime.apply(&o.set, &o.clr)
+	o.recTime.apply(&o.recSet, &o.recClr)
 	return o
 }
 
 func (o *mountOptions) add(word string) {
 	if a, ok := findAttr(word); ok {
-		apply(&o.set, &o.clr, a)
+		apply(&o.set, &o.clr, &o.atime, a)
 		if a.flag == unix.MOUNT_ATTR_RDONLY {
 			o.readonly = !a.clear
 		}
@@ -84,7 +88,7 @@ func (o *mountOptions) add(word string) {
 	}
 	if rest, ok := strings.CutPrefix(word, "r"); ok {
 		if a, ok := findAttr(rest); ok {
-			apply(&o.recSet, &o.recClr, a)
+			apply(&o.recSet, &o.recClr, &o.recTime, a)
 			return
 		}
 	}
@@ -139,25 +143,49 @@ func (o *mountOptions) shared() bool {
 	return shared
 }
 
-// apply sets or clears one flag. The access time settings exclude each other,
-// and to set one the kernel wants the whole field cleared (mount_setattr(2)).
-func apply(set, clr *uint64, a attrOption) {
-	const atime = unix.MOUNT_ATTR__ATIME
+// atime are the words about the access time that are in force. They are three values
+// of one field, and which of several holds is not a matter of order: mount(2), and so
+// every runtime before, has strictatime before noatime before relatime.
+type atime struct{ relatime, noatime, strictatime, given bool }
+
+// set takes a word in.
+func (t *atime) set(a attrOption) {
 	switch a.flag {
 	case atimeRel:
+		t.relatime = !a.clear
 		if a.clear {
-			// There is no mount without one of the three: to take relatime back
-			// leaves the source's, and a new mount the kernel's own, relatime.
+			// There is no mount without one of the three: to take relatime back leaves
+			// the source's, and a new mount the kernel's own, relatime.
 			return
 		}
-		*set &^= atime
-		*clr |= atime
-	case unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR_STRICTATIME:
-		*set &^= atime
-		if !a.clear {
-			*set |= a.flag
-		}
-		*clr |= atime
+	case unix.MOUNT_ATTR_NOATIME:
+		t.noatime = !a.clear
+	case unix.MOUNT_ATTR_STRICTATIME:
+		t.strictatime = !a.clear
+	}
+	t.given = true
+}
+
+// apply adds to flags what holds. To set one the kernel wants the whole field cleared
+// (mount_setattr(2)).
+func (t *atime) apply(set, clr *uint64) {
+	if !t.given {
+		return
+	}
+	*clr |= unix.MOUNT_ATTR__ATIME
+	switch {
+	case t.strictatime:
+		*set |= unix.MOUNT_ATTR_STRICTATIME
+	case t.noatime:
+		*set |= unix.MOUNT_ATTR_NOATIME
+	}
+}
+
+// apply sets or clears one flag.
+func apply(set, clr *uint64, t *atime, a attrOption) {
+	switch a.flag {
+	case atimeRel, unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR_STRICTATIME:
+		t.set(a)
 	default:
 		if a.clear {
 			*set &^= a.flag
