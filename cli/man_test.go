@@ -133,7 +133,7 @@ errno, hint, and errors (where there are several).
 the state of root's containers; of an ordinary user's:
 .IR $XDG_RUNTIME_DIR/berth .
 A directory a container: the record state.json, a copy of config.json, the
-journal of what delete undoes, and until start the FIFO start.fifo.
+journal of what delete undoes, and until start the FIFO exec.fifo.
 .TP
 .I /var/cache/berth
 root file systems that

@@ -83,11 +83,16 @@ func (ch *ProcessChange) apply(p *specs.Process) error {
 		p.Capabilities = &specs.LinuxCapabilities{}
 	}
 	c := p.Capabilities
-	for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted} {
-		for _, name := range ch.Capabilities {
+	for _, name := range ch.Capabilities {
+		for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted} {
 			if !slices.Contains(*set, name) {
 				*set = append(*set, name)
 			}
+		}
+		// Through execve an ordinary user keeps what is ambient alone, and ambient can
+		// be only what the config lets be inherited.
+		if slices.Contains(c.Inheritable, name) && !slices.Contains(c.Ambient, name) {
+			c.Ambient = append(c.Ambient, name)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,7 +62,7 @@ func (h *handle) below(list []string) (map[*cgroup][]string, error) {
 		}
 		levels, err := split(path)
 		if err != nil {
-			return nil, fault.New("bad cgroup " + strconv.Quote(arg) + ": a path must not lead up or hold a NUL")
+			return nil, fault.New("bad sub cgroup path " + strconv.Quote(arg) + ": a path must not lead up or hold a NUL")
 		}
 		if !named {
 			if len(list) > 1 {
@@ -79,8 +80,8 @@ func (h *handle) below(list []string) (map[*cgroup][]string, error) {
 			c := find(h.cgroups, name)
 			switch {
 			case name == "" || c == nil:
-				return nil, fault.New("bad cgroup " + strconv.Quote(arg) + ": the container has no cgroup of a controller " + strconv.Quote(name))
-			case paths[c] != nil:
+				return nil, fault.New("bad cgroup " + strconv.Quote(arg) + ": unknown controller " + strconv.Quote(name) + " in the container's cgroups")
+			case paths[c] != nil && !slices.Equal(paths[c], levels):
 				return nil, fault.New("bad cgroup " + strconv.Quote(arg) + ": the controller " + name + " was named before")
 			}
 			if paths[c] = levels; levels == nil {

@@ -53,7 +53,7 @@ func wrong(json, msg string) error { return fault.At(resources+json, resources+j
 func (l *limits) collect(r *specs.LinuxResources) error {
 	if len(r.Unified) > 0 {
 		return fault.At("linux.resources.unified",
-			"linux.resources.unified holds cgroup v2 files, and this host has cgroup v1")
+			"invalid configuration: linux.resources.unified holds cgroup v2 files, and this host has cgroup v1")
 	}
 	for _, f := range [...]func(*specs.LinuxResources) error{
 		l.memory, l.cpu, l.realtime, l.cpuset, l.pids, l.blockIO, l.hugepages, l.network, l.rdma,

@@ -51,7 +51,7 @@ func TestOthersAreKept(t *testing.T) {
 	m := create(t, f, path, nil)
 	// The given cpuset was empty on all levels, and has to be usable now.
 	cmd := inside(t, m, "while :; do sleep 1000; done")
-	if err := plan(t, f, path, nil).make(); err == nil || !strings.HasPrefix(err.Error(), "container's cgroup is another container's") {
+	if err := plan(t, f, path, nil).make(); err == nil || !strings.HasPrefix(err.Error(), "container's cgroup is not empty: it is another container's") {
 		t.Errorf("a second container in it: %v", err)
 	}
 	destroy(t, m)
@@ -268,7 +268,7 @@ func TestOneOwner(t *testing.T) {
 						t.Errorf("the winner's cgroup is in %d hierarchies alone", n)
 					}
 					destroy(t, groups[i])
-				} else if !strings.HasPrefix(err.Error(), "container's cgroup is another container's") {
+				} else if !strings.HasPrefix(err.Error(), "container's cgroup is not empty: it is another container's") {
 					t.Error(err)
 				}
 			}

@@ -37,7 +37,7 @@ func TestProcessesInside(t *testing.T) {
 		t.Errorf("%v %v", pids, err)
 	}
 
-	if err := plan(t, f, top+"/jobs/web", nil).make(); err == nil || !strings.HasPrefix(err.Error(), "container's cgroup is another container's") ||
+	if err := plan(t, f, top+"/jobs/web", nil).make(); err == nil || !strings.HasPrefix(err.Error(), "container's cgroup is not empty: it is another container's") ||
 		!strings.Contains(err.Error(), "state is in /test/"+strconv.Itoa(os.Getpid())) {
 		t.Errorf("a cgroup in use: %v", err)
 	}

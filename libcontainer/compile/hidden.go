@@ -40,7 +40,12 @@ func (c *compiler) maskedPaths(list []string) {
 	// make and to reap.
 	empty := c.tmpfs("nr_inodes=1", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, "masked directories")
 	dirs, files := c.newMask(empty), c.newMask(c.null)
+	seen := make(map[string]bool, len(list))
 	for i, p := range list {
+		if seen[path.Clean(p)] {
+			continue // one cover is enough
+		}
+		seen[path.Clean(p)] = true
 		c.at(item("linux.maskedPaths", i))
 		if path.Clean(p) == "/" {
 			c.fail(c.Path, "the root cannot be masked", "what would cover it is not seen: the process is below it")

@@ -14,7 +14,7 @@ const (
 	recordFile  = "state.json"
 	configFile  = "config.json"
 	journalFile = "journal"
-	fifoFile    = "start.fifo"
+	fifoFile    = "exec.fifo"
 	tempSuffix  = ".new"
 )
 

@@ -72,7 +72,7 @@ func TestTwoCreatesOneCgroup(t *testing.T) {
 			if code[winner] != 0 || code[loser] == 0 {
 				t.Fatalf("round %d: %d %q, %d %q", round, code[0], out[0], code[1], out[1])
 			}
-			if !strings.Contains(out[loser], "container's cgroup is another container's") && !strings.Contains(out[loser], "container's cgroup is not empty") {
+			if !strings.Contains(out[loser], "it is another container's") && !strings.Contains(out[loser], "container's cgroup is not empty") {
 				t.Fatalf("round %d: the loser says %q", round, out[loser])
 			}
 			if code, out := command(hosts[loser], dir, "delete", "--force", ids[loser]); code != 0 {

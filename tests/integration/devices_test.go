@@ -182,6 +182,7 @@ func TestMaskedAndReadonlyPaths(t *testing.T) {
 	runAll(t, []scenario{
 		{name: "masked file", rows: "SEC-7", change: on(mask("/etc/passwd"), harness.Shell("wc -c < /etc/passwd; stat -c %t:%T /etc/passwd; echo x > /etc/passwd; wc -c < /etc/passwd")), out: "0\n1:3\n0"},
 		{name: "masked directory", rows: "SEC-7", change: on(mask("/etc"), harness.Shell("ls -A /etc; touch /etc/x")), code: 1, err: "Read-only file system", reject: []string{"."}},
+		{name: "masked twice", rows: "SEC-7", change: on(mask("/etc/passwd", "/etc/passwd", "/etc/../etc/passwd"), harness.Shell("grep -c /etc/passwd /proc/self/mountinfo")), out: "1", old: "covers it again"},
 		{name: "masked and absent", rows: "SEC-7", change: on(mask("/nosuch", "/no/such", "/etc/passwd/x")), old: "fails below a file"},
 		{name: "masked, of the default list", rows: "SEC-7", change: on(harness.Shell("wc -c < /proc/keys; ls /proc/acpi /proc/scsi /sys/firmware 2>/dev/null | grep -v : ; wc -c < /proc/timer_list")), match: []string{`^0$`}, reject: []string{"^[1-9a-z]"}},
 		{name: "masked below a bind", rows: "SEC-7", prep: files("src/secret/key", "k"), change: on(nested, mask("/m/secret"), harness.Shell("ls -A /m/secret")), reject: []string{"."}},

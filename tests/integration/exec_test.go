@@ -413,12 +413,13 @@ func TestExecCgroup(t *testing.T) {
 		"one":    {[]string{"--cgroup", "pids:sub"}, c.id + " sub "},
 		"two":    {[]string{"--cgroup", "pids:sub", "--cgroup", "memory:/sub"}, "sub sub "},
 		"a list": {[]string{"--cgroup", "pids,memory:sub"}, "sub sub "},
+		"twice":  {[]string{"--cgroup", "pids:sub", "--cgroup", "pids:sub"}, c.id + " sub "},
 	} {
 		if got := where(e.flags...); got != e.want {
 			t.Errorf("%s: %q, want %q", name, got, e.want)
 		}
 	}
-	for _, bad := range [][]string{{"nosuch"}, {"pids:nosuch"}, {"../x"}, {"nosuch:sub"}, {"sub", "sub"}, {"pids:sub", "pids:sub"}} {
+	for _, bad := range [][]string{{"nosuch"}, {"pids:nosuch"}, {"../x"}, {"nosuch:sub"}, {"sub", "sub"}, {"pids:sub", "pids:/"}} {
 		var flags []string
 		for _, b := range bad {
 			flags = append(flags, "--cgroup", b)

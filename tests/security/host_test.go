@@ -138,7 +138,7 @@ func TestStateIsPrivate(t *testing.T) {
 // of the files of a container's state. Nothing of the host is followed into.
 func TestStateTampered(t *testing.T) {
 	v := newVictim(t)
-	for _, file := range []string{"state.json", "config.json", "journal", "start.fifo"} {
+	for _, file := range []string{"state.json", "config.json", "journal", "exec.fifo"} {
 		for name, with := range map[string]func(string) error{
 			"link":    symlinkTo(v.dir + "/file"),
 			"fifo":    func(p string) error { return unix.Mkfifo(p, 0o600) },
@@ -146,7 +146,7 @@ func TestStateTampered(t *testing.T) {
 			"empty":   func(p string) error { return os.WriteFile(p, nil, 0o600) },
 			"gone":    func(string) error { return nil },
 		} {
-			if file == "start.fifo" && name == "fifo" {
+			if file == "exec.fifo" && name == "fifo" {
 				continue
 			}
 			t.Run(file+" "+name, func(t *testing.T) {

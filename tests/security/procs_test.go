@@ -181,7 +181,7 @@ func TestCreatedShowsNothing(t *testing.T) {
 			for _, fd := range fds {
 				to, _ := os.Readlink(proc + "fd/" + fd.Name())
 				n, _ := strconv.Atoi(fd.Name())
-				if n > 2 && !strings.HasSuffix(to, "/start.fifo") {
+				if n > 2 && !strings.HasSuffix(to, "/exec.fifo") {
 					t.Errorf("descriptor %d is %s", n, to)
 				}
 			}
