@@ -47,6 +47,9 @@ func (c *compiler) maskedPaths(list []string) {
 		}
 		seen[path.Clean(p)] = true
 		c.at(item("linux.maskedPaths", i))
+		if slices.Contains(list[:i], p) {
+			continue
+		}
 		if path.Clean(p) == "/" {
 			c.fail(c.Path, "the root cannot be masked", "what would cover it is not seen: the process is below it")
 			continue

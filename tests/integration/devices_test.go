@@ -202,6 +202,7 @@ func TestMaskedAndReadonlyPaths(t *testing.T) {
 		{name: "read-only in a user namespace", rows: "SEC-8", change: on(harness.UserNamespace, ro("/etc"), harness.Shell("touch /etc/x")), code: 1, err: "Read-only file system"},
 		{name: "a mask below a read-only path", rows: "SEC-7 SEC-8", change: on(mounts(tmpfs("/m"), tmpfs("/m/sub"), bind("rootfs/etc", "/m/sub/etc")), ro("/m", "/m/sub"), mask("/m/sub/etc/passwd"),
 			harness.Shell("wc -c < /m/sub/etc/passwd; touch /m/x || touch /m/sub/x || touch /m/sub/etc/x")), out: "0", err: "/m/x: Read-only(.|\n)*/m/sub/x: Read-only"},
+		{name: "masked twice", rows: "SEC-7", change: on(mask("/etc/passwd", "/etc/passwd", "/tmp", "/tmp"), harness.Args("/bin/awk", `$5 == "/etc/passwd" || $5 == "/tmp" { print $5 }`, "/proc/self/mountinfo")), match: []string{"^/etc/passwd$", "^/tmp$"}, reject: []string{"passwd(.|\n)*passwd", "tmp(.|\n)*tmp"}, old: "covers it twice"},
 		{name: "both", rows: "SEC-7 SEC-8", change: on(ro("/etc"), mask("/etc/passwd"), harness.Shell("wc -c < /etc/passwd; touch /etc/x")), out: "0", code: 1, err: "Read-only file system"},
 		{name: "relative mask", rows: "SEC-7", change: on(mask("etc")), code: 1, err: "absolute|etc", old: "not checked"},
 		{name: "relative read-only path", rows: "SEC-8", change: on(ro("etc")), code: 1, err: "absolute|etc", old: "not checked"},

@@ -306,19 +306,31 @@ func TestMountsTravel(t *testing.T) {
 		[ -e src/in/flag ] && echo left
 		mount -t tmpfs out src/out; echo x > src/out/flag; sleep 0.05; echo > rootfs/done; wait; true`
 	for _, s := range []struct {
-		bind, root    string
-		arrived, left bool
+		bind, root          string
+		user, arrived, left bool
 	}{
-		{"rprivate", "", false, false},
-		{"rslave", "", true, false},
-		{"rslave", "rslave", true, false},
-		{"rshared", "rshared", true, true},
-		{"rshared", "shared", true, true},
-		{"rprivate", "rprivate", false, false},
+		{bind: "rprivate"},
+		{bind: "rslave", arrived: true},
+		{bind: "rslave", root: "rslave", arrived: true},
+		{bind: "rshared", root: "rshared", arrived: true, left: true},
+		{bind: "rshared", root: "shared", arrived: true, left: true},
+		{bind: "rshared", arrived: true},
+		{bind: "rprivate", root: "rprivate"},
+		{bind: "rprivate", user: true},
+		{bind: "rslave", user: true, arrived: true},
+		{bind: "rshared", root: "rshared", user: true, arrived: true},
 	} {
-		t.Run(s.bind+" in "+s.root, func(t *testing.T) {
-			c := newContainer(t, admin, mounts(specs.Mount{Destination: "/m", Source: "src", Options: []string{"rbind", s.bind}}),
+		name, own := s.bind+" in "+s.root, func(*specs.Spec) {}
+		if s.user {
+			name, own = name+" in a user namespace", harness.UserNamespace
+		}
+		t.Run(name, func(t *testing.T) {
+			c := newContainer(t, admin, own, mounts(specs.Mount{Destination: "/m", Source: "src", Options: []string{"rbind", s.bind}}),
 				harness.Shell(inside), func(sp *specs.Spec) { sp.Linux.RootfsPropagation = s.root })
+			mkdirs("m")(t, c.bundle)
+			if err := os.Chmod(filepath.Join(c.bundle, "rootfs"), 0o777); err != nil {
+				t.Fatal(err)
+			}
 			c.Env = []string{"BUNDLE=" + c.bundle}
 			res := c.Via(private(t, host), "run", "--bundle", c.bundle, c.id)
 			if res.Code != 0 {

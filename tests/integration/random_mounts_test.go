@@ -110,10 +110,12 @@ func randomBundle(t *testing.T, owner int, change ...change) string {
 	return bundle
 }
 
-// randomProbe prints what can be seen of each place, and whether it can be written to.
+// randomProbe prints where something is mounted, what can be seen of each place, and
+// whether it can be written to.
 func randomProbe() string {
 	places := append([]string{"/", "/e", "/b", "/a/e", "/d/b", "/a/n", "/a/b/b", "/a/n/m"}, randomPlaces...)
-	return `for p in ` + strings.Join(places, " ") + `; do
+	return `awk '$5 !~ "^/(dev|proc)" { print $5 }' /proc/self/mountinfo 2>/dev/null | sort -u | while read p; do [ -e $p ] && echo mounted: $p; done
+	for p in ` + strings.Join(places, " ") + `; do
 		[ -d $p ] || { echo "$p: none"; continue; }
 		w=ro; if touch $p/probe 2>/dev/null; then w=rw; rm $p/probe; fi
 		[ $p = / ] && echo "$p: $w" && continue
@@ -141,7 +143,9 @@ func TestRandomMounts(t *testing.T) {
 			own, owner = harness.UserNamespace, 100000
 		}
 		set := func(s *specs.Spec) {
-			s.Mounts, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = m.mounts, m.masked, m.readonly
+			proc := specs.Mount{Destination: "/proc", Type: "proc", Source: "proc"}
+			s.Mounts = append([]specs.Mount{proc}, m.mounts...)
+			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = m.masked, m.readonly
 		}
 		want, refErr := m.reference(randomBundle(t, owner))
 		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -196,6 +200,7 @@ func (m *randomMounts) mountAndProbe(bundle string) (string, error) {
 		unix.Unshare(unix.CLONE_NEWNS|unix.CLONE_FS),
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		unix.Mount(root, root, "", unix.MS_BIND, ""),
+		unix.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""),
 	); err != nil {
 		return "", err
 	}
