@@ -200,7 +200,7 @@ func TestOrdinaryUser(t *testing.T) {
 	}{
 		{name: "himself alone", change: on(rootless(own, own), show), out: "0\n 0 12345 1\n0\ndeny\n14\ntest\n"},
 		{name: "ranges by the helpers", subids: line, helper: true, change: on(rootless(sub, sub), show), out: "0\n 0 12345 1\n 1 500000 65536\n0\nallow\n14\ntest\n"},
-		{name: "user of the range", subids: line, helper: true, change: on(rootless(sub, sub), uid(1000), harness.Shell("id -u; id -g; touch /tmp/x && stat -c %u:%g /tmp/x"), mounts(tmpfs("/tmp"))), out: "1000\n1000\n1000:1000\n"},
+		{name: "user of the range", subids: line, helper: true, change: on(rootless(sub, sub), uid(1000), harness.Shell("id -u; id -g; touch /tmp/x && stat -c %u:%g /tmp/x"), mounts(tmpfs("/tmp", "mode=1777"))), out: "1000\n1000\n1000:1000\n"},
 		{name: "range that is not his", helper: true, change: on(rootless(sub, sub)), code: 1, err: "newuidmap"},
 		{name: "groups with himself alone", change: on(rootless(own, own), process(func(p *specs.Process) { p.User.AdditionalGids = []uint32{0} })), code: 1, err: "cannot set any additional groups in a rootless container"},
 		{name: "without user namespace", change: on(func(s *specs.Spec) { s.Linux.Resources = nil }), code: 1, err: "(?i)operation not permitted|user namespace|permission"},
