@@ -28,6 +28,8 @@ func (c *compiler) cgroupMount(m *specs.Mount, dest string, o *mountOptions) {
 		c.fail(c.Path+".options", "a cgroup mount takes no options of the file system", strings.Join(o.data, ","))
 		return
 	}
+	// Each is a mount of its own, with nothing below it: a recursive flag is a flag.
+	o.set, o.clr = o.set&^o.recClr|o.recSet, o.clr&^o.recSet|o.recClr
 	l := c.take()
 	set := o.set
 	if l.late {

@@ -405,6 +405,13 @@ func TestReadonlyWhenAllIsMade(t *testing.T) {
 		{name: "the working directory", change: on(mounts(tmpfs("/m", "ro")), cwd("/m/here"), harness.Shell("pwd; touch x")), out: "/m/here", code: 1, err: "Read-only", old: "makes it too late"},
 		{name: "by a link of the image", prep: preps(mkdirs("m"), symlink("m", "l")), change: on(mounts(tmpfs("/m", "ro"), tmpfs("/l/sub")), probe("/m /m/sub")), out: "/m/sub is writable"},
 		{name: "covered by another", change: on(mounts(tmpfs("/m", "ro"), tmpfs("/m/a"), tmpfs("/m"), tmpfs("/m/a", "ro")), probe("/m /m/a")), out: "/m is writable", old: "makes the one on top read-only"},
+		{name: "cgroups, recursive word", change: on(func(s *specs.Spec) {
+			for i := range s.Mounts {
+				if s.Mounts[i].Type == "cgroup" {
+					s.Mounts[i].Options = []string{"rro"}
+				}
+			}
+		}, harness.Args("/bin/awk", `$5 ~ "^/sys/fs/cgroup" { print substr($6, 1, 2) }`, "/proc/self/mountinfo")), match: []string{"^ro$"}, reject: []string{"rw"}, old: "leaves them writable"},
 		{name: "a bind is at once", prep: mkdirs("src"), change: on(mounts(bind("rootfs/src", "/m", "ro"), tmpfs("/m/new"))), code: 1, err: "read-only file system"},
 	})
 }
