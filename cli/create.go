@@ -34,7 +34,10 @@ process: that is for "berth start". The id must not be in use.`,
 		opt, err := c.createOptions(rt)
 		if err == nil {
 			ctx, _ := interruptible()
-			err = rt.Create(ctx, c.args[0], &opt)
+			var ct *libcontainer.Container
+			if ct, err = rt.Create(ctx, c.args[0], &opt); err == nil {
+				ct.Close()
+			}
 		}
 		if err != nil {
 			return 1, prefix("create", err)

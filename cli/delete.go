@@ -1,5 +1,11 @@
 package cli
 
+import (
+	"errors"
+
+	"berth/libcontainer"
+)
+
 var optForce = option{name: "force", short: "f", kind: toggle, usage: "kill the container if it runs; one that does not exist is no error"}
 
 var deleteCommand = command{
@@ -9,11 +15,16 @@ var deleteCommand = command{
 	options: []*option{&optForce},
 	least:   1, most: 1,
 	run: func(c *call) (int, error) {
-		rt, err := c.runtime()
-		if err != nil {
-			return 1, err
+		force := c.on(&optForce)
+		ct, err := c.container()
+		if err == nil {
+			defer ct.Close()
+			ctx, _ := interruptible()
+			err = ct.Delete(ctx, force)
 		}
-		ctx, _ := interruptible()
-		return 0, rt.Delete(ctx, c.args[0], c.on(&optForce))
+		if force && errors.Is(err, libcontainer.ErrNotExist) {
+			return 0, nil
+		}
+		return 0, err
 	},
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"os"
 	"strconv"
 
@@ -9,6 +8,7 @@ import (
 
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
+	"berth/libcontainer/foreground"
 	"berth/spec"
 )
 
@@ -54,12 +54,12 @@ the signal that ended it; 255 when the process could not be run.`,
 }
 
 func (c *call) exec() (int, error) {
-	rt, err := c.runtime()
+	ct, err := c.container()
 	if err != nil {
 		return 255, err
 	}
+	defer ct.Close()
 	o := &libcontainer.ExecOptions{
-		Detach:        c.on(&optDetach),
 		ConsoleSocket: c.text(&optConsoleSocket),
 		PidFDSocket:   c.text(&optPidFDSocket),
 		PidFile:       c.text(&optPidFile),
@@ -74,18 +74,25 @@ func (c *call) exec() (int, error) {
 		o.Process, err = readProcess(file)
 	} else {
 		o.ProcessPath = "process"
-		o.Process, err = c.changedProcess(rt)
+		o.Process, err = c.changedProcess(ct)
 	}
 	if err != nil {
 		return 255, err
 	}
-	var ctx context.Context
-	ctx, o.Running = interruptible()
-	return rt.Exec(ctx, c.args[0], o)
+	ctx, running := interruptible()
+	if !c.on(&optDetach) {
+		return foreground.Exec(ctx, ct, o, running)
+	}
+	e, err := ct.Exec(ctx, o)
+	if err != nil {
+		return 255, err
+	}
+	defer e.Close()
+	return 0, e.Start(ctx)
 }
 
 // changedProcess is the container's own process with what the options change.
-func (c *call) changedProcess(rt *libcontainer.Runtime) (*specs.Process, error) {
+func (c *call) changedProcess(ct *libcontainer.Container) (*specs.Process, error) {
 	if len(c.args) < 2 {
 		return nil, fault.New("process args cannot be empty")
 	}
@@ -110,7 +117,7 @@ func (c *call) changedProcess(rt *libcontainer.Runtime) (*specs.Process, error) 
 		}
 		ch.AdditionalGIDs = append(ch.AdditionalGIDs, uint32(gid))
 	}
-	return rt.ExecProcess(c.args[0], ch)
+	return ct.ExecProcess(ch)
 }
 
 // readProcess reads a document that is a process alone.

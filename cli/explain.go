@@ -32,12 +32,12 @@ asked for it. It needs no root.`,
 		if err != nil {
 			return 1, err
 		}
-		opt := libcontainer.CreateOptions{Bundle: c.text(&optBundle)}
+		opt := libcontainer.CreateOptions{Bundle: c.text(&optBundle), Attached: c.on(&optRun)}
 		id, err := explainID(c.args, opt.Bundle)
 		if err != nil {
 			return 1, err
 		}
-		plan, err := rt.Explain(id, &opt, !c.on(&optRun))
+		plan, err := rt.Explain(id, &opt)
 		if err != nil {
 			return 1, err
 		}

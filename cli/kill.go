@@ -19,10 +19,6 @@ var killCommand = command{
 	options: []*option{&optAll},
 	least:   1, most: 2,
 	run: func(c *call) (int, error) {
-		rt, err := c.runtime()
-		if err != nil {
-			return 1, err
-		}
 		name := "SIGTERM"
 		if len(c.args) > 1 {
 			name = c.args[1]
@@ -31,7 +27,12 @@ var killCommand = command{
 		if err != nil {
 			return 1, err
 		}
-		return 0, rt.Kill(c.args[0], sig, c.on(&optAll))
+		ct, err := c.container()
+		if err != nil {
+			return 1, err
+		}
+		defer ct.Close()
+		return 0, ct.Kill(sig, c.on(&optAll))
 	},
 }
 

@@ -1,9 +1,8 @@
 package cli
 
 import (
-	"context"
-
 	"berth/libcontainer"
+	"berth/libcontainer/foreground"
 )
 
 var (
@@ -29,20 +28,31 @@ process, or 128 and the number of the signal that ended it.`,
 		if err != nil {
 			return 1, err
 		}
-		opt := libcontainer.RunOptions{
-			Detach:      c.on(&optDetach),
-			Keep:        c.on(&optKeep),
-			NoSubreaper: c.on(&optNoSubreaper),
-		}
 		status := 1
-		if opt.CreateOptions, err = c.createOptions(rt); err == nil {
-			var ctx context.Context
-			ctx, opt.Running = interruptible()
-			status, err = rt.Run(ctx, c.args[0], &opt)
+		opt, err := c.createOptions(rt)
+		if err == nil {
+			status, err = c.start(rt, &opt)
 		}
 		if err != nil {
 			return 1, prefix("run", err)
 		}
 		return status, nil
 	},
+}
+
+// start runs the container, in the foreground unless it is to be detached.
+func (c *call) start(rt *libcontainer.Runtime, opt *libcontainer.CreateOptions) (int, error) {
+	ctx, running := interruptible()
+	if !c.on(&optDetach) {
+		return foreground.Run(ctx, rt, c.args[0], &foreground.Options{
+			CreateOptions: *opt, Keep: c.on(&optKeep), NoSubreaper: c.on(&optNoSubreaper), Running: running,
+		})
+	}
+	opt.Attached = true
+	ct, err := rt.Create(ctx, c.args[0], opt)
+	if err != nil {
+		return 1, err
+	}
+	defer ct.Close()
+	return 0, ct.Start(ctx)
 }

@@ -1,5 +1,7 @@
 package cli
 
+import "context"
+
 var startCommand = command{
 	name:  "start",
 	args:  "<container-id>",
@@ -7,11 +9,12 @@ var startCommand = command{
 	about: `Returns when the process has been executed. If it can't be, that is the error.`,
 	least: 1, most: 1,
 	run: func(c *call) (int, error) {
-		rt, err := c.runtime()
+		ct, err := c.container()
 		if err != nil {
 			return 1, err
 		}
-		if err := rt.Start(c.args[0]); err != nil {
+		defer ct.Close()
+		if err := ct.Start(context.Background()); err != nil {
 			if faultStep(err) != 0 {
 				err = prefix("start", err)
 			}

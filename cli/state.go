@@ -14,11 +14,12 @@ var stateCommand = command{
 	usage: "print the state of a container as JSON",
 	least: 1, most: 1,
 	run: func(c *call) (int, error) {
-		rt, err := c.runtime()
+		ct, err := c.container()
 		if err != nil {
 			return 1, err
 		}
-		s, err := rt.State(c.args[0])
+		defer ct.Close()
+		s, err := ct.State()
 		if err != nil {
 			return 1, err
 		}

@@ -13,6 +13,7 @@ import (
 	"berth/bundles/hostfs"
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
+	"berth/libcontainer/foreground"
 )
 
 var optVerbose = option{name: "verbose", kind: toggle, usage: "tell what the root file system is made of"}
@@ -71,7 +72,7 @@ func (c *call) try() (int, error) {
 		return 1, err
 	}
 	ctx, settled := interruptible()
-	return rt.Run(ctx, tryID(), &libcontainer.RunOptions{CreateOptions: libcontainer.CreateOptions{Spec: box.Spec, Raw: raw}, Running: settled})
+	return foreground.Run(ctx, rt, tryID(), &foreground.Options{CreateOptions: libcontainer.CreateOptions{Spec: box.Spec, Raw: raw}, Running: settled})
 }
 
 // wantsTerminal: where a person sits at both ends, unless the options say

@@ -1,171 +1,97 @@
-// Package libcontainer is the life of a container: create, start, run, state,
-// kill, delete, list, and explain, which shows what create would do. Each is a
-// short orchestration of the packages below it; nothing here prints or knows of
-// command lines.
 package libcontainer
 
 import (
-	"time"
+	"context"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
-	"berth/libcontainer/fault"
-	"berth/libcontainer/host"
-	"berth/libcontainer/logs"
-	"berth/libcontainer/program"
 	"berth/libcontainer/state"
+	"berth/libcontainer/sys"
 )
 
-// Runtime is what all commands of one call share.
-type Runtime struct {
-	// Root is the directory of all containers' state.
-	Root string
-	// Log gets what is not an error; nil for nowhere.
-	Log logs.Logger
-	// Debug makes every step of a program be reported with its result and time.
-	Debug bool
-	// SystemdCgroup asks for the systemd cgroup driver.
-	SystemdCgroup bool
-	// Rootless says whether cgroups that can not be had are done without:
-	// "true", "false", or "" and "auto" to decide by the caller's rights.
-	Rootless string
-	// Inject breaks one step, for tests and for people who want to see what
-	// happens then; nil for none.
-	Inject *Injection
-	// NotifySocket is where the caller wants to hear that a container is ready
-	// (NOTIFY_SOCKET, sd_notify(3)); empty for nowhere.
-	NotifySocket string
-
-	points int // passed, see Injection.Point
+// Container is one container: this very one, also when another has its id by now. A
+// handle is for one goroutine at a time; different handles may be used at once.
+type Container struct {
+	rt  *Runtime
+	id  string
+	dir *state.Dir
+	// made is what this process has of a container that it created, nil for one that
+	// was opened.
+	made  *creation
+	waits bool // it is attached and waits for Start
 }
 
-// Injection is a fault on demand.
-type Injection struct {
-	// Step is the step's number, counted from 1 as explain counts: the steps of
-	// the child first; Action the number of an action of the runtime. One is 0.
-	Step, Action int
-	// Point, when not 0, ends the runtime by SIGKILL at that of its points, counted as
-	// they are passed. Step and Action are 0 then.
-	Point int
-	// Errno is what the step or action answers.
-	Errno int
-	// Kill ends the runtime itself, by SIGKILL, when the step has been reached.
-	Kill bool
-}
-
-// CreateOptions is what create and run are told beside the id.
-type CreateOptions struct {
-	// Bundle is the bundle's directory; empty for the working directory.
-	Bundle string
-	// Spec replaces the bundle's config.json, for containers that have none; with
-	// it Raw is the config as bytes.
-	Spec *specs.Spec
-	Raw  []byte
-	// ConsoleSocket is the path of the unix socket that gets the pty's master.
-	ConsoleSocket string
-	// PidFDSocket is the path of the unix socket that gets a pidfd of the container's
-	// first process.
-	PidFDSocket string
-	// PidFile gets the pid of the container's first process.
-	PidFile string
-	// ListenFDs is the number of descriptors from 3 on that the process gets by
-	// socket activation (LISTEN_FDS, sd_listen_fds(3)); those to be preserved follow.
-	ListenFDs int
-	// PreserveFDs is the number of descriptors from 3 on, or behind
-	// those of ListenFDs, that the process keeps.
-	PreserveFDs int
-	NoPivot     bool
-	// NoNewKeyring leaves the process the caller's session keyring.
-	NoNewKeyring bool
-}
-
-// RunOptions is what run is told beyond create.
-type RunOptions struct {
-	CreateOptions
-	// Detach returns when the process runs.
-	Detach bool
-	// Keep leaves the stopped container there.
-	Keep bool
-	// Running, where not nil, is called when the process runs in the foreground and
-	// gets the signals: the context means nothing any more.
-	Running func()
-	// NoSubreaper lets orphans of the container go to init.
-	NoSubreaper bool
-}
-
-// State is what `state` says of a container: runtime-spec runtime.md, State, and
-// what runc adds.
-type State struct {
-	OCIVersion  string
-	ID          string
-	Pid         int // 0 when stopped
-	Status      string
-	Bundle      string
-	Rootfs      string
-	Created     time.Time
-	Owner       string // List alone looks the name up
-	Annotations map[string]string
-
-	uid int
-}
-
-// store opens the root directory.
-func (r *Runtime) store() *state.Store { return state.Open(r.Root) }
-
-// open opens a container that exists.
-func (r *Runtime) open(id string, mode state.LockMode) (*state.Dir, error) {
-	return r.store().Get(id, mode)
-}
-
-// record opens a container and reads its record; the caller closes the directory.
-func (r *Runtime) record(id string, mode state.LockMode) (*state.Dir, *state.Record, error) {
-	d, err := r.open(id, mode)
+// Open opens a container that exists.
+func (r *Runtime) Open(id string) (*Container, error) {
+	d, err := r.store().Get(id, state.Unlocked)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	rec, err := d.Record()
-	if err != nil {
-		d.Close()
-		return nil, nil, err
-	}
-	return d, rec, nil
+	return &Container{rt: r, id: id, dir: d}, nil
 }
 
-// rootless says whether the caller is to be treated as an ordinary user.
-func (r *Runtime) rootless(f *host.Facts) bool {
-	switch r.Rootless {
-	case "true":
-		return true
-	case "false":
-		return false
+// ID is the container's id.
+func (c *Container) ID() string { return c.id }
+
+// Close gives back what the handle holds. The container lives on, unless it is
+// attached and was never started: then it is undone.
+func (c *Container) Close() {
+	if c.waits {
+		c.waits = false
+		_ = c.made.undo(nil)
 	}
-	return !f.Privileged()
+	if c.made != nil {
+		c.made.close()
+		c.made = nil
+	}
+	c.dir.Close()
 }
 
-// traced hands a step that was run to the log.
-func (r *Runtime) traced(p *program.Program) func(program.Traced) {
-	if !r.Debug {
+// lock takes the lock that a command needs, and returns what gives it back.
+func (c *Container) lock(cmd command) (unlock func(), err error) {
+	if err := c.dir.Lock(locks[cmd]); err != nil {
+		return nil, err
+	}
+	return func() { _ = c.dir.Unlock() }, nil
+}
+
+// Process is the container's process, for whoever created the container; nil where it
+// was opened.
+func (c *Container) Process() *Process {
+	if c.made == nil {
 		return nil
 	}
-	var last int64
-	return func(t program.Traced) {
-		st := &p.Steps[t.Step]
-		took := int64(0)
-		// Barriers and the step that ends the stream have no time.
-		if last != 0 && t.Nanos != 0 {
-			took = t.Nanos - last
-		}
-		if t.Nanos != 0 {
-			last = t.Nanos
-		}
-		r.Log.Debug("step "+itoa(t.Step+1)+" "+st.Why,
-			logs.Field{Name: "step", Value: t.Step + 1},
-			logs.Field{Name: "phase", Value: st.Phase.String()},
-			logs.Field{Name: "call", Value: st.Text()},
-			logs.Field{Name: "result", Value: t.Outcome()},
-			logs.Field{Name: "ns", Value: took},
-		)
-	}
+	return c.made.Process
 }
 
-var errNoProcess = fault.New("cannot start a container whose config has no process")
+// Wait waits for the end of the container's process. For a container that this process
+// created it reaps it and returns its exit status, see Process. Of any other container's
+// process the kernel tells nobody but its parent: the status is -1.
+func (c *Container) Wait(ctx context.Context) (int, error) {
+	if c.made != nil {
+		return c.made.Wait(ctx)
+	}
+	rec, err := c.record(cmdWait)
+	if err != nil {
+		return -1, err
+	}
+	p, err := state.OpenProcess(rec.PID, rec.StartTime)
+	if err == state.ErrGone {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, err
+	}
+	defer p.Close()
+	return -1, sys.Await(ctx, p.FD(), unix.POLLIN)
+}
+
+// record takes the lock of a command that needs none for long, and reads the record.
+func (c *Container) record(cmd command) (*state.Record, error) {
+	unlock, err := c.lock(cmd)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return c.dir.Record()
+}

@@ -19,6 +19,7 @@ import (
 
 // creation is a create in progress.
 type creation struct {
+	*Process
 	rt   *Runtime
 	plan *Plan
 	opt  *CreateOptions
@@ -26,36 +27,53 @@ type creation struct {
 	dir       *state.Dir
 	journal   *state.Journal
 	record    *state.Record
-	machine   *program.Machine
 	joins     []int          // namespaces to join, open
 	proxy     *notify.Proxy  // hears the process, nil where nobody wants to hear it
 	startFIFO int            // the start FIFO, -1 for none
-	master    int            // the pty's master, -1 until the child has sent it
 	cgroups   cgroups.Handle // nil where the container has none of its own
 	pidFile   string
 	watch     *interruption
 }
 
-// Create makes a container that waits for Start. When ctx ends before it does, what
-// was done is undone.
-func (r *Runtime) Create(ctx context.Context, id string, o *CreateOptions) error {
-	c, err := r.begin(id, o, true, true)
+// Create makes a container that waits for Start. When ctx ends before it does, or an
+// attached one is not yet started, what was done is undone.
+func (r *Runtime) Create(ctx context.Context, id string, o *CreateOptions) (*Container, error) {
+	c, err := r.begin(id, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer c.close()
-	if err := c.build(ctx); err != nil {
-		return c.undo(err)
+	err = c.build(ctx)
+	if err == nil && !o.Attached {
+		err = c.handOver()
 	}
-	if err := c.handOver(); err != nil {
-		return c.undo(err)
+	if err == nil && !o.Attached {
+		err = c.letGo()
 	}
-	return nil
+	if err != nil {
+		err = c.undo(err)
+		c.close()
+		return nil, err
+	}
+	return &Container{rt: r, id: id, dir: c.dir, made: c, waits: o.Attached}, nil
+}
+
+// letGo gives back what is of no use once the process is on its own: the lock, and the
+// FIFO, whose last reader the process is to be (see waitForHangup).
+func (c *creation) letGo() error {
+	if c.startFIFO >= 0 {
+		unix.Close(c.startFIFO)
+		c.startFIFO = -1
+	}
+	c.journal.Close()
+	if c.cgroups != nil {
+		c.cgroups.Close()
+		c.cgroups = nil
+	}
+	return c.dir.Unlock()
 }
 
 // begin does all that touches nothing: load, validate, compile, verify.
-// With waits the program waits for start; detached the runtime does not stay.
-func (r *Runtime) begin(id string, o *CreateOptions, waits, detached bool) (*creation, error) {
+func (r *Runtime) begin(id string, o *CreateOptions) (*creation, error) {
 	if err := state.CheckID(id); err != nil {
 		return nil, err
 	}
@@ -67,11 +85,11 @@ func (r *Runtime) begin(id string, o *CreateOptions, waits, detached bool) (*cre
 	if err != nil {
 		return nil, err
 	}
-	plan, err := r.Plan(id, b, f, o, waits)
+	plan, err := r.Plan(id, b, f, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStdio(b, o, detached); err != nil {
+	if err := checkStdio(b, o); err != nil {
 		return nil, err
 	}
 	for _, w := range plan.Program.Warnings {
@@ -89,13 +107,16 @@ func (r *Runtime) begin(id string, o *CreateOptions, waits, detached bool) (*cre
 	if err != nil {
 		return nil, err
 	}
-	return &creation{rt: r, plan: plan, opt: o, joins: joins, startFIFO: -1, master: -1}, nil
+	return &creation{rt: r, plan: plan, opt: o, joins: joins, startFIFO: -1, Process: &Process{master: -1}}, nil
 }
 
 // checkStdio refuses terminals without a place for them, and descriptors that
 // are to be preserved and are not there.
-func checkStdio(b *Bundle, o *CreateOptions, detached bool) error {
-	if err := checkTerminal(b.Spec.Process, o.ConsoleSocket, detached); err != nil {
+func checkStdio(b *Bundle, o *CreateOptions) error {
+	if o.Attached && b.Spec.Process == nil {
+		return ErrNoProcess
+	}
+	if err := checkTerminal(b.Spec.Process, o.ConsoleSocket, !o.Foreground); err != nil {
 		return err
 	}
 	return checkPreserved(o.ListenFDs + o.PreserveFDs)
@@ -280,7 +301,9 @@ func (c *creation) spawn() error {
 	fds, joins := make([]int, len(p.Descriptors)), c.joins
 	for i, d := range p.Descriptors {
 		switch fds[i] = -1; d.Kind {
-		case program.FDStdio, program.FDPreserved:
+		case program.FDStdio:
+			fds[i] = stdio(d.Number, c.opt.Stdin, c.opt.Stdout, c.opt.Stderr)
+		case program.FDPreserved:
 			fds[i] = d.Number // the caller's own
 		case program.FDStartFIFO:
 			fds[i] = c.startFIFO
@@ -308,6 +331,15 @@ func (c *creation) spawn() error {
 		c.master = fd
 	}
 	return c.noteChild()
+}
+
+// stdio is the descriptor that is number n of the process: a file that was given, or
+// the caller's own.
+func stdio(n int, files ...*os.File) int {
+	if f := files[n]; f != nil {
+		return int(f.Fd())
+	}
+	return n
 }
 
 // noteChild journals the child. Until now it would have ended by itself without

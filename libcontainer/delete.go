@@ -49,34 +49,31 @@ func (r *Runtime) undoKinds() []state.Kind {
 // Delete removes a stopped container: what is left of its processes, what the
 // journal has, from its end, and its directory. A created one is killed first,
 // as runc does although the spec has it an error: engines rely on it. With force
-// a running one is too, and one that does not exist is no error. When ctx ends, so
-// does all waiting; what is not undone by then another delete can undo.
-func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
-	if err := state.CheckID(id); err != nil {
-		return err
+// a running one is too. When ctx ends, so does all waiting; what is not undone by then
+// another delete can undo.
+func (c *Container) Delete(ctx context.Context, force bool) error {
+	if c.waits {
+		c.waits = false
+		return c.made.undo(nil)
 	}
-	d, err := r.open(id, state.Unlocked)
-	if err != nil {
-		if force && errors.Is(err, state.ErrNotExist) {
-			return nil
-		}
-		return err
-	}
-	defer d.Close()
-	patience := r.patience(ctx)
+	patience := c.rt.patience(ctx)
 	if force {
-		err = r.killFirst(d, patience)
-	}
-	if err == nil {
-		err = d.Lock(state.Exclusive)
-	}
-	if err != nil {
-		if force && errors.Is(err, state.ErrNotExist) {
-			return nil
+		if err := c.rt.killFirst(c.dir, patience); err != nil {
+			return err
 		}
+	}
+	unlock, err := c.lock(cmdDelete)
+	if err != nil {
 		return err
 	}
-	return r.destroy(d, force, patience)
+	defer unlock()
+	if err := c.rt.destroy(c.dir, force, patience); err != nil {
+		return err
+	}
+	if c.made != nil && c.made.machine.Pid != 0 {
+		_, _ = c.made.reap()
+	}
+	return nil
 }
 
 // killFirst ends what keeps another command waiting: a create or start that
@@ -163,7 +160,7 @@ func (r *Runtime) end(d *state.Dir, rec *state.Record, force bool, patience *sys
 		defer p.Close()
 	}
 	if status == state.Running && !force {
-		return fault.New("cannot delete container " + rec.ID + " that is not stopped: " + status.String())
+		return conditioned{fault.New("cannot delete container " + rec.ID + " that is not stopped: " + status.String()), ErrRunning}
 	}
 	if p != nil {
 		if err := p.Signal(unix.SIGKILL); err != nil && err != state.ErrGone {

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/compile"
-	"berth/libcontainer/console"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 	"berth/libcontainer/program"
@@ -23,24 +22,24 @@ type ExecOptions struct {
 	// one that is made of the container's own config, empty for a document of its own.
 	Process     *specs.Process
 	ProcessPath string
-	// Detach returns when the process runs.
-	Detach bool
+	// Stdin, Stdout and Stderr are as in CreateOptions.
+	Stdin, Stdout, Stderr *os.File
+	// Foreground says that the caller takes the terminal's master (Process).
+	Foreground bool
 	// ConsoleSocket, PidFDSocket and PidFile are as in CreateOptions.
 	ConsoleSocket, PidFDSocket, PidFile string
 	// PreserveFDs is the number of descriptors from 3 on that the process keeps.
 	PreserveFDs int
 	// IgnorePaused lets the process be made in a paused container, where it waits.
 	IgnorePaused bool
-	// Running, where not nil, is called when the process runs in the foreground and
-	// gets the signals: the context means nothing any more.
-	Running func()
 	// Cgroups are cgroups below the container's to put the process into, each
 	// "path" or "controller,controller:path".
 	Cgroups []string
 }
 
-// joining is an exec in progress.
-type joining struct {
+// Execution is a process that joins a container.
+type Execution struct {
+	*Process
 	rt      *Runtime
 	dir     *state.Dir
 	rec     *state.Record
@@ -48,32 +47,54 @@ type joining struct {
 	init    *state.Process
 	facts   *host.Facts
 	result  *compile.Result
-	machine *program.Machine
-	master  int // the pty's master, -1 until the child has sent it
+	waits   bool // for Start
 	pidFile string
 	watch   *interruption
 }
 
-// Exec runs a process in a container. In the foreground it stays as Run does, and
-// returns the process's exit status; detached it returns 0 when the process runs.
-func (r *Runtime) Exec(ctx context.Context, id string, o *ExecOptions) (int, error) {
-	d, rec, err := r.record(id, state.Unlocked)
+// Exec makes a process in the container that waits for Start. When ctx ends before
+// that, it ends.
+func (c *Container) Exec(ctx context.Context, o *ExecOptions) (*Execution, error) {
+	rec, err := c.record(cmdExec)
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	defer d.Close()
 	if err := spec.ValidateProcess(o.Process, nil, o.ProcessPath).OrNil(); err != nil {
-		return -1, err
+		return nil, err
 	}
 	if err := checkExecStdio(o); err != nil {
-		return -1, err
+		return nil, err
 	}
-	j := &joining{rt: r, dir: d, rec: rec, opt: o, master: -1}
-	defer j.close()
-	if err := j.find(); err != nil {
-		return -1, err
+	j := &Execution{rt: c.rt, dir: c.dir, rec: rec, opt: o, Process: &Process{master: -1}}
+	if err = j.find(); err == nil {
+		j.watch = watch(ctx)
+		err = j.prepare()
 	}
-	return j.run(ctx)
+	if err != nil {
+		err = j.undo(err)
+		j.free()
+		return nil, err
+	}
+	j.waits = true
+	return j, nil
+}
+
+// Start lets the process be executed. It returns when that has happened.
+func (j *Execution) Start(context.Context) error {
+	j.waits = false
+	if err := j.release(); err != nil {
+		return j.undo(err)
+	}
+	return nil
+}
+
+// Close gives back what is held. A process that was never started ends.
+func (j *Execution) Close() {
+	if j.waits {
+		j.waits = false
+		_ = j.undo(nil)
+	}
+	j.free()
 }
 
 // checkExecStdio refuses terminals without a place for them, and descriptors that are
@@ -82,11 +103,11 @@ func checkExecStdio(o *ExecOptions) error {
 	if err := checkPreserved(o.PreserveFDs); err != nil {
 		return err
 	}
-	return checkTerminal(o.Process, o.ConsoleSocket, o.Detach)
+	return checkTerminal(o.Process, o.ConsoleSocket, !o.Foreground)
 }
 
 // find opens the container's first process, whose namespaces are joined.
-func (j *joining) find() error {
+func (j *Execution) find() error {
 	status, init, err := j.dir.Probe(j.rec)
 	if err != nil {
 		return err
@@ -104,48 +125,8 @@ func (j *joining) find() error {
 	return nil
 }
 
-func (j *joining) run(ctx context.Context) (int, error) {
-	var fwd *forwarder
-	if !j.opt.Detach {
-		fwd = newForwarder()
-	}
-	j.watch = watch(ctx)
-	if err := j.start(); err != nil {
-		return -1, j.undo(err)
-	}
-	var term *console.Terminal
-	if j.opt.Process.Terminal && !j.opt.Detach {
-		master := j.master
-		j.master = -1 // Foreground closes it, also when it fails
-		var err error
-		if term, err = console.Foreground(master); err != nil {
-			return -1, j.undo(err)
-		}
-		defer term.Close()
-	}
-	if fwd != nil {
-		fwd.ready()
-	}
-	if err := j.release(); err != nil {
-		j.machine.Kill()
-		if term != nil {
-			term.Close()
-		}
-		return -1, j.undo(err)
-	}
-	if j.opt.Detach {
-		return 0, nil
-	}
-	if j.opt.Running != nil {
-		j.opt.Running()
-	}
-	status := fwd.wait(j.machine.Pid, j.machine.PidFD, term)
-	j.machine.Pid = 0
-	return status, nil
-}
-
-// start brings the process up to where it waits at the ready barrier.
-func (j *joining) start() error {
+// prepare brings the process up to where it waits at the ready barrier.
+func (j *Execution) prepare() error {
 	var err error
 	if j.facts, err = host.Gather(); err != nil {
 		return err
@@ -186,7 +167,7 @@ func (j *joining) start() error {
 }
 
 // namespaces are those of the container that are not the runtime's own.
-func (j *joining) namespaces() (uintptr, error) {
+func (j *Execution) namespaces() (uintptr, error) {
 	var set uintptr
 	dir := "/proc/" + strconv.Itoa(j.init.PID()) + "/ns/"
 	for _, ns := range compile.Namespaces() {
@@ -209,7 +190,7 @@ func (j *joining) namespaces() (uintptr, error) {
 
 // cgroups finds the way into the container's cgroups. The result is the directory of
 // the v2 one, open, or -1.
-func (j *joining) cgroups(req *compile.EnterRequest) (int, error) {
+func (j *Execution) cgroups(req *compile.EnterRequest) (int, error) {
 	h, err := openCgroups(j.rec)
 	if err != nil {
 		return -1, err
@@ -237,7 +218,7 @@ func (j *joining) cgroups(req *compile.EnterRequest) (int, error) {
 }
 
 // spawn starts the child, in the cgroup v2 directory v2 if that is not -1.
-func (j *joining) spawn(v2 int) error {
+func (j *Execution) spawn(v2 int) error {
 	p := j.result.Program
 	img, err := p.Image(j.rt.Debug, j.facts.PageSize)
 	if err != nil {
@@ -251,7 +232,9 @@ func (j *joining) spawn(v2 int) error {
 	fds := make([]int, len(p.Descriptors))
 	for i, d := range p.Descriptors {
 		switch fds[i] = -1; d.Kind {
-		case program.FDStdio, program.FDPreserved:
+		case program.FDStdio:
+			fds[i] = stdio(d.Number, j.opt.Stdin, j.opt.Stdout, j.opt.Stderr)
+		case program.FDPreserved:
 			fds[i] = d.Number // the caller's own
 		case program.FDPidFD:
 			fds[i] = j.init.FD()
@@ -278,7 +261,7 @@ func (j *joining) spawn(v2 int) error {
 }
 
 // rootDirectory is the root of a container that has no mount namespace of its own.
-func (j *joining) rootDirectory() (int, error) {
+func (j *Execution) rootDirectory() (int, error) {
 	path := "/proc/" + strconv.Itoa(j.init.PID()) + "/root"
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -294,7 +277,7 @@ func (j *joining) rootDirectory() (int, error) {
 }
 
 // Barrier does the runtime's part while the child waits (program.Handler).
-func (j *joining) Barrier(m *program.Machine, b program.Barrier, _ uint64) error {
+func (j *Execution) Barrier(m *program.Machine, b program.Barrier, _ uint64) error {
 	if b == program.BarrierBorn {
 		j.watch.follow(m.PidFD, nil)
 		return nil
@@ -303,7 +286,7 @@ func (j *joining) Barrier(m *program.Machine, b program.Barrier, _ uint64) error
 }
 
 // ready is called with the child waiting at its last barrier.
-func (j *joining) ready() error {
+func (j *Execution) ready() error {
 	if home := j.result.Home; home != nil {
 		if err := j.rt.setHome(j.machine, home, j.opt.Process.User.UID); err != nil {
 			return err
@@ -318,7 +301,7 @@ func (j *joining) ready() error {
 }
 
 // release lets the child execute the process.
-func (j *joining) release() error {
+func (j *Execution) release() error {
 	if err := j.watch.end(); err != nil {
 		return err
 	}
@@ -330,7 +313,7 @@ func (j *joining) release() error {
 
 // undo ends an exec that failed. Nothing of it is in the container's journal: the
 // child dies with the runtime until it is ready.
-func (j *joining) undo(cause error) error {
+func (j *Execution) undo(cause error) error {
 	_ = j.watch.end()
 	if j.machine != nil {
 		j.machine.Kill()
@@ -341,8 +324,8 @@ func (j *joining) undo(cause error) error {
 	return cause
 }
 
-// close gives descriptors back.
-func (j *joining) close() {
+// free gives descriptors back.
+func (j *Execution) free() {
 	if j.machine != nil {
 		j.machine.Close()
 	}

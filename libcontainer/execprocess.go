@@ -8,7 +8,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"berth/libcontainer/fault"
-	"berth/libcontainer/state"
 	"berth/spec"
 )
 
@@ -31,13 +30,12 @@ type ProcessChange struct {
 }
 
 // ExecProcess makes the process of an exec out of the container's own.
-func (r *Runtime) ExecProcess(id string, ch *ProcessChange) (*specs.Process, error) {
-	d, rec, err := r.record(id, state.Unlocked)
+func (c *Container) ExecProcess(ch *ProcessChange) (*specs.Process, error) {
+	rec, err := c.record(cmdExec)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	raw, err := d.Config()
+	raw, err := c.dir.Config()
 	if err != nil {
 		return nil, err
 	}

@@ -3,20 +3,16 @@ package libcontainer
 import (
 	"golang.org/x/sys/unix"
 
-	"berth/libcontainer/fault"
 	"berth/libcontainer/state"
 )
 
-var errNotRunning = fault.New("container not running")
-
 // Kill sends a signal to the container's process, by pidfd; with all, or where
 // the container shares its pid namespace, to every process in its cgroup.
-func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
-	d, rec, err := r.record(id, state.Unlocked)
+func (c *Container) Kill(sig unix.Signal, all bool) error {
+	rec, err := c.record(cmdKill)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
 	h, err := openCgroups(rec)
 	if err != nil {
 		return err
@@ -34,7 +30,7 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 		err = p.Signal(sig)
 	}
 	if err == state.ErrGone {
-		return errNotRunning
+		return ErrNotRunning
 	}
 	if err != nil || h == nil || sig != unix.SIGKILL {
 		return err

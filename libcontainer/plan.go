@@ -23,8 +23,8 @@ type Plan struct {
 	Program *compile.Result
 }
 
-// Plan makes the plan of a create or, without a start FIFO to wait at (waits), of a run.
-func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions, waits bool) (*Plan, error) {
+// Plan makes the plan of a create or, where it is attached, of a run.
+func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions) (*Plan, error) {
 	p := &Plan{ID: id, Bundle: b, Facts: f}
 	if r.SystemdCgroup {
 		return nil, &fault.Error{Msg: "the systemd cgroup driver is not supported by this version", Hint: "leave --systemd-cgroup out to use cgroupfs"}
@@ -33,7 +33,7 @@ func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions, wa
 		ID:           id,
 		Bundle:       b.Path,
 		Rootfs:       b.Rootfs,
-		StartFIFO:    waits,
+		StartFIFO:    !o.Attached,
 		NoPivot:      o.NoPivot,
 		NoNewKeyring: o.NoNewKeyring,
 		PreserveFDs:  o.ListenFDs + o.PreserveFDs,

@@ -87,7 +87,7 @@ func TestCgroupsOfUsers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := (&Runtime{Rootless: c.rootless}).Plan("x", b, f, &CreateOptions{}, true)
+			p, err := (&Runtime{Rootless: c.rootless}).Plan("x", b, f, &CreateOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +127,7 @@ func TestCheckStdio(t *testing.T) {
 		"terminal in the foreground":    {tty, "", false, 0, ""},
 		"no such descriptor":            {plain, "", true, 500, "unable to stat preserved-fd"},
 	} {
-		err := checkStdio(c.b, &CreateOptions{ConsoleSocket: c.socket, PreserveFDs: c.fds}, c.detached)
+		err := checkStdio(c.b, &CreateOptions{ConsoleSocket: c.socket, PreserveFDs: c.fds, Foreground: !c.detached})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

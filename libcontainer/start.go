@@ -1,6 +1,8 @@
 package libcontainer
 
 import (
+	"context"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -9,67 +11,81 @@ import (
 	"berth/libcontainer/notify"
 	"berth/libcontainer/program"
 	"berth/libcontainer/state"
+	"berth/libcontainer/sys"
 	"berth/spec"
 )
 
 // Start lets a created container execute its process. It returns when that has
-// happened; that it failed is the error, with the kernel's errno.
-func (r *Runtime) Start(id string) error {
-	d, rec, err := r.record(id, state.Exclusive)
+// happened; that it failed is the error, with the kernel's errno. An attached container
+// is gone after that. When ctx ends first, the process may still be started later on.
+func (c *Container) Start(ctx context.Context) error {
+	if c.waits {
+		c.waits = false
+		return c.made.start()
+	}
+	unlock, err := c.lock(cmdStart)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	status, proc, err := d.Probe(rec)
+	defer unlock()
+	rec, err := c.dir.Record()
 	if err != nil {
 		return err
 	}
-	if proc != nil {
-		defer proc.Close()
-	}
-	switch status {
-	case state.Created:
-		if paused(rec) {
-			// It would take the word only when it is resumed, and until then the lock
-			// would be held.
-			return fault.New("cannot start a container in the " + statusPaused + " state")
-		}
-	case state.Stopped:
-		return fault.New("cannot start a container that has stopped")
-	case state.Creating:
-		return fault.New("cannot start a container that is still being created")
-	default:
-		return fault.New("cannot start an already running container")
-	}
-	if !rec.HasProcess {
-		return errNoProcess
-	}
-	proxy, err := r.listen(rec)
+	proc, err := c.startable(rec)
 	if err != nil {
 		return err
 	}
-	if proxy == nil {
-		return r.openStartFIFO(d, rec)
-	}
-	defer proxy.Close()
-	if err := r.openStartFIFO(d, rec); err != nil {
+	defer proc.Close()
+	proxy, err := c.rt.listen(rec)
+	if err != nil {
 		return err
 	}
-	if err := d.Unlock(); err != nil {
+	if proxy != nil {
+		defer proxy.Close()
+	}
+	if err := c.rt.openStartFIFO(ctx, c.dir, rec); err != nil || proxy == nil {
 		return err
 	}
-	r.ready(proxy, proc.FD(), rec.PID)
+	unlock()
+	c.rt.ready(proxy, proc.FD(), rec.PID)
 	return nil
+}
+
+// startable returns the process that waits for start.
+func (c *Container) startable(rec *state.Record) (*state.Process, error) {
+	status, proc, err := c.dir.Probe(rec)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case status == state.Stopped:
+		err = ErrStopped
+	case status == state.Creating:
+		err = ErrCreating
+	case status == state.Running:
+		err = ErrRunning
+	case paused(rec):
+		// It would take the word only when it is resumed, and until then the lock
+		// would be held.
+		err = ErrPaused
+	case !rec.HasProcess:
+		err = ErrNoProcess
+	}
+	if err != nil && proc != nil {
+		proc.Close()
+	}
+	return proc, err
 }
 
 // openStartFIFO writes the word to the start FIFO and waits until the child has let go
 // of its end: by execve, which closes it, or by an end. What the child had to
 // say, a failure or in a debug run each step, is then in the FIFO.
-func (r *Runtime) openStartFIFO(d *state.Dir, rec *state.Record) error {
+func (r *Runtime) openStartFIFO(ctx context.Context, d *state.Dir, rec *state.Record) error {
 	fifo := d.FIFOPath()
 	fd, err := unix.Open(fifo, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err == unix.ENXIO {
-		return fault.New("cannot start a container that has stopped")
+		return ErrStopped
 	}
 	if err != nil {
 		return &fault.Error{Msg: "cannot open the start FIFO", Call: "open " + fifo, Err: err}
@@ -80,11 +96,11 @@ func (r *Runtime) openStartFIFO(d *state.Dir, rec *state.Record) error {
 		return fault.New("the start FIFO is no FIFO: " + fifo)
 	}
 	if _, err := unix.Write(fd, []byte{1}); err == unix.EPIPE {
-		return fault.New("cannot start a container that has stopped")
+		return ErrStopped
 	} else if err != nil {
 		return &fault.Error{Msg: "cannot write to the start FIFO", Call: "write", Err: err}
 	}
-	if err := waitForHangup(fd); err != nil {
+	if err := waitForHangup(ctx, fd); err != nil {
 		return err
 	}
 	reports, err := readReports(fifo)
@@ -98,20 +114,9 @@ func (r *Runtime) openStartFIFO(d *state.Dir, rec *state.Record) error {
 }
 
 // waitForHangup waits until no process has the FIFO open for reading.
-func waitForHangup(fd int) error {
-	fds := []unix.PollFd{{Fd: int32(fd)}}
-	for {
-		_, err := unix.Poll(fds, -1)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return &fault.Error{Msg: "cannot wait for the container's process", Call: "poll", Err: err}
-		}
-		if fds[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
-			return nil
-		}
-	}
+func waitForHangup(ctx context.Context, fd int) error {
+	// Of what is asked for, nothing: the end of the last reader is always told.
+	return sys.Await(ctx, fd, 0)
 }
 
 // readReports takes what is in the FIFO; the caller's own end keeps it there.
@@ -209,5 +214,5 @@ func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, e
 	if again.NotifySocket = ""; rec.Notify {
 		again.NotifySocket = notify.Name
 	}
-	return again.Plan(rec.ID, b, f, o, true)
+	return again.Plan(rec.ID, b, f, o)
 }

@@ -11,13 +11,12 @@ import (
 )
 
 // State says where a container is in its life.
-func (r *Runtime) State(id string) (*State, error) {
-	d, rec, err := r.record(id, state.Unlocked)
+func (c *Container) State() (*State, error) {
+	rec, err := c.record(cmdState)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	return describe(d, rec)
+	return describe(c.dir, rec)
 }
 
 func describe(d *state.Dir, rec *state.Record) (*State, error) {
@@ -62,7 +61,7 @@ func (r *Runtime) List() ([]State, error) {
 	}
 	var all []State
 	for _, id := range ids {
-		st, err := r.State(id)
+		st, err := r.stateOf(id)
 		switch {
 		case errors.Is(err, state.ErrNotExist), errors.Is(err, state.ErrNoRecord):
 			continue
@@ -74,6 +73,15 @@ func (r *Runtime) List() ([]State, error) {
 		all = append(all, *st)
 	}
 	return all, nil
+}
+
+func (r *Runtime) stateOf(id string) (*State, error) {
+	c, err := r.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.State()
 }
 
 // userName is the name of a user of the host, or his number.

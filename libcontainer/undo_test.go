@@ -23,22 +23,33 @@ func TestUndoThatFails(t *testing.T) {
 	if err := j.Note(state.Entry{Kind: "stubborn"}); err != nil {
 		t.Fatal(err)
 	}
-	c := &creation{rt: r, dir: d, journal: j, startFIFO: -1, master: -1}
+	c := &creation{rt: r, dir: d, journal: j, startFIFO: -1, Process: &Process{master: -1}}
 	cause := fault.New("the cause")
 	if err := c.undo(cause); err != cause {
 		t.Errorf("%v, not the cause", err)
 	}
 	c.close()
-	if err := r.Delete(t.Context(), "one", false); err == nil {
+	if err := remove(t, r, "one"); err == nil {
 		t.Error("delete says that all is undone")
 	}
 	known := kinds
 	t.Cleanup(func() { kinds = known })
 	kinds = append(known[:len(known):len(known)], state.Kind{Name: "stubborn", Undo: func(*sys.Patience, []string) error { return nil }})
-	if err := r.Delete(t.Context(), "one", false); err != nil {
+	if err := remove(t, r, "one"); err != nil {
 		t.Errorf("delete with the obstacle gone: %v", err)
 	}
-	if err := r.Delete(t.Context(), "one", false); !errors.Is(err, state.ErrNotExist) {
+	if err := remove(t, r, "one"); !errors.Is(err, state.ErrNotExist) {
 		t.Errorf("%v, not gone", err)
 	}
+}
+
+// remove deletes a container as the command does.
+func remove(t *testing.T, r *Runtime, id string) error {
+	t.Helper()
+	c, err := r.Open(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Delete(t.Context(), false)
 }

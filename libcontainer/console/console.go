@@ -40,38 +40,32 @@ func sendFD(socket string, fd int, payload, name, what string) error {
 	return nil
 }
 
-// Terminal joins a pty's master to the caller's terminal.
+// Terminal joins a pty's master to the caller's terminal. A nil one is none.
 type Terminal struct {
 	master *os.File
-	saved  *term.State // nil where standard input is no terminal
+	in     *os.File
+	saved  *term.State // nil where the input is no terminal
 	output chan struct{}
 	once   sync.Once
 }
 
-// Foreground joins master, which it takes over, to standard input and output:
-// the caller's terminal becomes raw, what is typed goes to the container, what
-// it prints comes out. Close puts everything back.
-func Foreground(master int) (*Terminal, error) {
-	if master < 0 {
-		return nil, fault.New("the container's init sent no terminal")
-	}
-	if err := unix.SetNonblock(master, true); err != nil {
-		unix.Close(master)
-		return nil, &fault.Error{Msg: "cannot use the container's terminal", Call: "fcntl(O_NONBLOCK)", Err: err}
-	}
-	t := &Terminal{master: os.NewFile(uintptr(master), "pty"), output: make(chan struct{})}
+// Foreground joins master, which it takes over, to an input and an output: the
+// caller's terminal becomes raw, what is typed goes to the container, what it prints
+// comes out. Close puts everything back.
+func Foreground(master, in, out *os.File) (*Terminal, error) {
+	t := &Terminal{master: master, in: in, output: make(chan struct{})}
 	// Whoever reads the output gets what was printed: a line ends in LF. Where a
 	// terminal stands at the end of it, that one makes CR LF of it (makeRaw).
-	if err := setOutputFlags(master, 0, unix.ONLCR); err != nil {
+	if err := t.control(func(fd int) error { return setOutputFlags(fd, 0, unix.ONLCR) }); err != nil {
 		t.master.Close()
 		return nil, &fault.Error{Msg: "cannot use the container's terminal", Call: "ioctl(TCSETS)", Err: err}
 	}
-	if term.IsTerminal(0) {
-		saved, err := term.MakeRaw(0)
+	if fd := int(in.Fd()); term.IsTerminal(fd) {
+		saved, err := term.MakeRaw(fd)
 		if err == nil {
 			t.saved = saved
 			// Raw mode is about input; output is still for a terminal.
-			err = setOutputFlags(0, unix.OPOST, 0)
+			err = setOutputFlags(fd, unix.OPOST, 0)
 		}
 		if err != nil {
 			t.restore()
@@ -83,23 +77,34 @@ func Foreground(master int) (*Terminal, error) {
 	go func() {
 		defer close(t.output)
 		// EIO is how a pty says that its other end is closed.
-		_, _ = io.Copy(os.Stdout, t.master)
+		_, _ = io.Copy(out, t.master)
 	}()
-	go func() { _, _ = io.Copy(t.master, os.Stdin) }()
+	go func() { _, _ = io.Copy(t.master, in) }()
 	return t, nil
+}
+
+// control calls f with the pty's descriptor, and leaves it to the runtime's poller.
+func (t *Terminal) control(f func(fd int) error) error {
+	conn, err := t.master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := conn.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 // Resize gives the pty the size of the caller's terminal.
 func (t *Terminal) Resize() {
-	ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+	if t == nil {
+		return
+	}
+	ws, err := unix.IoctlGetWinsize(int(t.in.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return
 	}
-	conn, err := t.master.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = conn.Control(func(fd uintptr) { _ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, ws) })
+	_ = t.control(func(fd int) error { return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, ws) })
 }
 
 // drain bounds the wait for output after the container's process has ended: a
@@ -109,6 +114,9 @@ const drain = time.Second
 // Close waits for what the container has still printed, and restores the
 // caller's terminal. Later calls do nothing.
 func (t *Terminal) Close() {
+	if t == nil {
+		return
+	}
 	t.once.Do(func() {
 		select {
 		case <-t.output:
@@ -121,7 +129,7 @@ func (t *Terminal) Close() {
 
 func (t *Terminal) restore() {
 	if t.saved != nil {
-		_ = term.Restore(0, t.saved)
+		_ = term.Restore(int(t.in.Fd()), t.saved)
 	}
 }
 

@@ -81,3 +81,39 @@ func (p *Patience) Readable(fd int, what string) error {
 		}
 	}
 }
+
+// Await waits until one of the events, of poll(2), is there, or an error or a hang-up,
+// or the context ends.
+func Await(ctx context.Context, fd int, events int16) error {
+	wake := -1
+	if ctx.Done() != nil {
+		var err error
+		if wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			return fault.Wrap("cannot wait", err)
+		}
+		woken := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			defer close(woken)
+			_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		})
+		defer func() {
+			if !stop() {
+				<-woken
+			}
+			unix.Close(wake)
+		}()
+	}
+	for {
+		// A negative descriptor is passed over.
+		fds := [2]unix.PollFd{{Fd: int32(fd), Events: events}, {Fd: int32(wake), Events: unix.POLLIN}}
+		_, err := Retry(func() (int, error) { return unix.Poll(fds[:], -1) })
+		switch {
+		case err != nil:
+			return fault.Wrap("cannot wait", err)
+		case fds[0].Revents != 0:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+	}
+}

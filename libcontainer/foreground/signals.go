@@ -1,12 +1,15 @@
-package libcontainer
+package foreground
 
 import (
+	"context"
 	"os"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
 
+	"berth/libcontainer"
 	"berth/libcontainer/console"
+	"berth/libcontainer/fault"
 )
 
 // forwarder passes the runtime's signals on to the container's process while it
@@ -48,30 +51,31 @@ func forwarded() []os.Signal {
 // ready waits until no signal can be lost any more.
 func (f *forwarder) ready() { <-f.all }
 
-// wait forwards and reaps until the process ends, and returns its exit status:
-// its own, or 128 and the number of the signal that ended it.
-func (f *forwarder) wait(pid, pidfd int, term *console.Terminal) int {
-	done := make(chan struct{})
-	defer close(done)
-	go f.loop(pidfd, term, done)
+// wait forwards and reaps until the process ends.
+func (f *forwarder) wait(p *libcontainer.Process, term *console.Terminal) (int, error) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.loop(p, term, done)
+	}()
+	defer func() { close(done); <-ended }()
+	pid := p.Pid()
 	for {
 		var ws unix.WaitStatus
 		got, err := unix.Wait4(-1, &ws, 0, nil)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return 1
-		case got != pid:
-			// An orphan of the container, reaped as its subreaper.
-		case ws.Exited():
-			return ws.ExitStatus()
-		case ws.Signaled():
-			return 128 + int(ws.Signal())
+			return -1, fault.Wrap("cannot learn the exit status of the container's process", err)
+		case got == pid && (ws.Exited() || ws.Signaled()):
+			// Any other is an orphan of the container, reaped as its subreaper.
+			p.Exited(ws)
+			return p.Wait(context.Background())
 		}
 	}
 }
 
-func (f *forwarder) loop(pidfd int, term *console.Terminal, done <-chan struct{}) {
+func (f *forwarder) loop(p *libcontainer.Process, term *console.Terminal, done <-chan struct{}) {
 	for {
 		select {
 		case <-done:
@@ -82,12 +86,10 @@ func (f *forwarder) loop(pidfd int, term *console.Terminal, done <-chan struct{}
 				// SIGURG is the Go scheduler's own, SIGCHLD about our children.
 			case unix.SIGPIPE:
 			case unix.SIGWINCH:
-				if term != nil {
-					term.Resize()
-				}
+				term.Resize()
 			default:
 				if n, ok := s.(unix.Signal); ok {
-					_ = unix.PidfdSendSignal(pidfd, n, nil, 0)
+					_ = p.Signal(n)
 				}
 			}
 		}
