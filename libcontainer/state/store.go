@@ -2,11 +2,6 @@
 // directory with the lock, the record, the copy of config.json, the start FIFO
 // and the journal of what create did to the host. The status of a container is
 // not stored; it is computed from the process.
-//
-// Which command takes which lock: create, start and delete hold Exclusive all
-// along, run in the foreground until its process runs and again to delete. state,
-// list and kill open the container Unlocked: the record is replaced atomically, so
-// that reading it needs no lock, and a create that hangs can be looked at and killed.
 package state
 
 import (
