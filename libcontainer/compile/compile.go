@@ -98,6 +98,7 @@ type compiler struct {
 	taken     int                   // how many of its layers are mounted already
 	sources   map[int]*program.Slot // bind sources opened before the user namespace
 	entries   []*program.Slot       // cgroup files opened before it
+	caps      *capabilities         // the process's
 	exe       *program.Slot         // holds the address of the path to execute
 	home      *program.Data
 	handed    []program.Descriptor // what the runtime opened, beside socket and start FIFO
@@ -157,6 +158,7 @@ func (c *compiler) result(kind program.Kind) *Result {
 		Steps:        c.Steps(),
 		Host:         c.hostPaths(),
 		Namespaces:   c.ns.fresh | c.ns.joined,
+		Rights:       c.rights(),
 		CloneFlags:   c.ns.born,
 		Descriptors:  c.descriptors(),
 		Intermediate: c.ns.intermediate,

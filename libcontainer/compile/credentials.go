@@ -59,6 +59,19 @@ func (c *compiler) capabilities() *capabilities {
 	return s
 }
 
+// rights are what the process may be, for Verify.
+func (c *compiler) rights() program.Rights {
+	if c.process == nil || c.caps == nil {
+		return program.Rights{}
+	}
+	u := &c.process.User
+	return program.Rights{
+		UID: u.UID, GID: u.GID, Groups: u.AdditionalGids, LastCap: c.host.LastCap, Bounding: c.caps.bounding,
+		Effective: c.caps.effective, Permitted: c.caps.permitted, Inheritable: c.caps.inheritable, Ambient: c.caps.ambient,
+		NoNewPrivileges: c.process.NoNewPrivileges,
+	}
+}
+
 // credentials gives the process its user and its rights. The bounding set falls
 // while CAP_SETPCAP is there; the other sets come after the change of user,
 // through which SECBIT_KEEP_CAPS carries them.

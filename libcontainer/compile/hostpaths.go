@@ -4,6 +4,7 @@ import (
 	"path"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/program"
 )
@@ -13,8 +14,13 @@ import (
 // once more, and not noted where the steps are made.
 func (c *compiler) hostPaths() program.Host {
 	h := program.Host{Root: c.req.Rootfs, Cgroups: c.req.CgroupEntry}
+	h.SharedRoot = c.linux().RootfsPropagation == "rshared"
 	for i := range c.spec.Mounts {
-		h.Sources = append(h.Sources, c.hostSources(&c.spec.Mounts[i])...)
+		m := &c.spec.Mounts[i]
+		if o := parseOptions(m.Options); o.bind && o.shared() && c.ns.fresh&unix.CLONE_NEWUSER == 0 {
+			h.Shared = append(h.Shared, c.source(m))
+		}
+		h.Sources = append(h.Sources, c.hostSources(m)...)
 	}
 	l := c.linux()
 	for i := range l.Namespaces {

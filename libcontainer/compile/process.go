@@ -56,7 +56,8 @@ func (c *compiler) becomeProcess() {
 	if c.seesAll() {
 		c.hide()
 	}
-	c.credentials(c.capabilities())
+	c.caps = c.capabilities()
+	c.credentials(c.caps)
 	c.workingDirectory(entered)
 	c.executable()
 	c.setUmask()

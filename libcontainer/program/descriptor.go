@@ -35,12 +35,16 @@ const (
 	// What steps put into slots: descriptors first.
 
 	fdTree        // the root file system's tree, cloned and not attached yet
+	fdPeerTree    // the same, while it may be a peer of the host's mounts
 	fdRoot        // the container's root directory
 	fdOldRoot     // the host's root, to unmount it
 	fdTop         // the container's /, O_PATH: what is mounted there becomes the root
 	fdPlace       // a file or directory of the container, O_PATH
 	fdFile        // a file of the container, opened before it was seen what it is
 	fdNode        // a clone of a device of the host, of which that is not seen either
+	fdOwnNode     // one that is no peer of the host's mount
+	fdClone       // a clone of a mount of the host's, whose peer it may be
+	fdCloneTree   // the same of a tree of mounts
 	fdNull        // a file that was seen to be /dev/null
 	fdMaster      // a pty's multiplexer
 	fdTTY         // its other end

@@ -15,7 +15,7 @@ func (st *Step) Text() string {
 	if st.Result != nil {
 		b.WriteString(st.Result.Name + " = ")
 	}
-	if st.Call == CallExpect {
+	if st.Call == CallExpect && len(st.Args) == len(info.args) {
 		st.expectText(&b)
 		return b.String()
 	}

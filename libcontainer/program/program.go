@@ -327,9 +327,25 @@ type Host struct {
 	Sources, Devices []string
 	// Namespaces are those that are joined by path.
 	Namespaces []string
+	// Shared are those sources that the config wants to stay peers of the host's mount;
+	// with SharedRoot all of the root file system does. What is mounted below any other
+	// clone must not appear on the host.
+	Shared     []string
+	SharedRoot bool
 	// Cgroups are the files through which the child enters its cgroups: it writes
 	// itself to as many of them as there are.
 	Cgroups []string
+}
+
+// Rights is what the user's process may be, as the config has it: capabilities by
+// their number's bit.
+type Rights struct {
+	UID, GID uint32
+	Groups   []uint32
+	// LastCap is the highest capability that the kernel knows.
+	LastCap                                              int
+	Bounding, Effective, Permitted, Inheritable, Ambient uint64
+	NoNewPrivileges                                      bool
 }
 
 // Program is a verified or not yet verified list of steps and what the child
@@ -339,6 +355,8 @@ type Program struct {
 	Steps []Step
 	// Host is what of the host's files the steps may name, by path.
 	Host Host
+	// Rights are those of the user's process; a hook has none that are checked.
+	Rights Rights
 	// Namespaces are those of the container (CLONE_NEW*): each is made or joined on
 	// every way.
 	Namespaces uintptr

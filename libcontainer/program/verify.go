@@ -53,6 +53,8 @@ const MaxSteps = 1 << 15
 //     unmounted where that does not spread to the host, and after its last change
 //     of directory it has seen that it is inside. (Kind says what else an entering
 //     program or a hook must show.)
+//     At execve the process has user, groups, bounding set and capabilities of
+//     Program.Rights, and where that says so gets no new privileges.
 //  9. No mount and no namespace is made after capabilities have begun to fall, the
 //     process is never made visible to others again, and behind the system call
 //     filter stands only what the rules say may.
@@ -62,8 +64,8 @@ const MaxSteps = 1 << 15
 // Fixups are judged where their step has failed, those that are made while running
 // (Links) likewise.
 //
-// What it does not know is the config beyond Host and Namespaces: that the right
-// source is at the right place with the right options, that user, rights and limits
+// What it does not know is the config beyond Host, Namespaces and Rights: that the
+// right source is at the right place with the right options, that masks and limits
 // are those that were asked for, is the compiler's word. It trusts the memory of the
 // program (lengths are checked, what a file system makes of its options is not), and
 // the kernel.
@@ -72,7 +74,6 @@ func (p *Program) Verify() error {
 	v.descriptors()
 	v.form()
 	if len(v.errs) == 0 {
-		v.ready = p.Has(BarrierReady)
 		v.order()
 		v.flow(-1)
 	}
@@ -84,7 +85,6 @@ type verifier struct {
 	errs fault.List
 
 	keeps             keeps
-	ready             bool // the program has that barrier
 	falling, filtered bool
 }
 

@@ -69,8 +69,10 @@ func mayExecute(f *flow, _ *Step, k *known) string {
 		return "the process may not be visible to others before execve"
 	case k.entered < len(p.Host.Cgroups):
 		return "the process must be in its cgroups"
-	case f.v.ready && k.facts&factReady == 0:
+	case p.Kind != KindHook && k.facts&factReady == 0:
 		return "no way may lead past the ready barrier"
+	case p.Kind != KindHook && k.rights(&p.Rights) != "":
+		return k.rights(&p.Rights)
 	case p.Descriptor(FDStartFIFO) >= 0 && k.facts&factWaited == 0:
 		return "the process must wait for start"
 	case p.Kind == KindHook && p.Namespaces&unix.CLONE_NEWNS == 0:
@@ -177,9 +179,12 @@ func spreadsOnce(_ *flow, st *Step, _ *known) string {
 	return ""
 }
 
-func oneNamespace(f *flow, st *Step, k *known) string {
-	if bits.OnesCount64(st.Args[1].n) != 1 {
+func joinsOne(f *flow, st *Step, k *known) string {
+	switch {
+	case bits.OnesCount64(st.Args[1].n) != 1:
 		return "a namespace is joined by its kind"
+	case st.Args[1].n&(unix.CLONE_NEWPID|unix.CLONE_NEWUSER) != 0 && k.facts&factHidden == 0:
+		return "a process must be hidden before others share its namespace"
 	}
 	return newNamespaces(f, st, k)
 }

@@ -3,7 +3,7 @@ package program
 import "golang.org/x/sys/unix"
 
 // facts are what is certain at a point of a program, whichever way it took there.
-type facts uint32
+type facts uint64
 
 const (
 	// factOutside: the root is still the one that the child was born with.
@@ -14,6 +14,17 @@ const (
 	factMounts
 	// factUnmade: no namespace was made or joined yet.
 	factUnmade
+	// factUser, factGroup, factGroups, factCaps: the process has become the user, its
+	// group and groups, and has its capability sets.
+	factUser
+	factGroup
+	factGroups
+	factCaps
+	// factNoNew: no execve gives new privileges.
+	factNoNew
+	// factSlaves: the mount namespace belongs to another user namespace than the host's,
+	// so that its mounts are slaves from the beginning (mount_namespaces(7)).
+	factSlaves
 	// factUnrooted: no cgroup namespace was made yet, whose root is where its maker is.
 	factUnrooted
 	// factMapped: where it made a user namespace, its ids were mapped.
@@ -63,6 +74,8 @@ type known struct {
 	// own are the namespaces that are not the runtime's, pending those that are to
 	// hold for the next process that is cloned.
 	own, pending uint32
+	// dropped are the capabilities that have left the bounding set.
+	dropped uint64
 	// entered is how many cgroups were entered at least.
 	entered int
 	// fresh is the memory that the last call wrote to, 0 for none; by is that call,
@@ -207,6 +220,7 @@ func (k *known) and(other *known) {
 	k.facts &= other.facts
 	k.own &= other.own
 	k.pending &= other.pending
+	k.dropped &= other.dropped
 	k.entered = min(k.entered, other.entered)
 	if k.fresh != other.fresh || k.about != other.about || k.by != other.by || k.saw != other.saw {
 		k.fresh, k.about, k.saw = 0, 0, looked{}

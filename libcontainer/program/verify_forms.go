@@ -95,7 +95,6 @@ func sized(d *Data, n int) bool {
 
 func size8(_ *flow, _ *Step, d *Data) bool  { return sized(d, 8) }
 func size16(_ *flow, _ *Step, d *Data) bool { return sized(d, 16) }
-func size24(_ *flow, _ *Step, d *Data) bool { return sized(d, 24) }
 
 // zeros is room that nobody wrote to: the number 0.
 func zeros(_ *flow, _ *Step, d *Data) bool {
@@ -200,6 +199,13 @@ func masterMessage(f *flow, _ *Step, d *Data) bool {
 		return false
 	}
 	vec, control := d.Refs[0].To, d.Refs[1].To
+	for i := range 7 {
+		// Lengths of one vector and of the control message; the rest are addresses, or 0.
+		if want := [...]uint64{3: 1, 5: 24, 6: 0}[i]; le.Uint64(d.Bytes[8*i:]) != want {
+			return false
+		}
+	}
 	one := len(vec.Bytes) == 16 && len(vec.Refs) == 1 && le.Uint64(vec.Bytes[8:]) == 1 && vec.Refs[0].To.len() == 1
+	one = one && len(control.Bytes) == 24 && le.Uint64(control.Bytes) == 20 && le.Uint64(control.Bytes[8:]) == unix.SOL_SOCKET|unix.SCM_RIGHTS<<32
 	return one && control.id != 0 && f.now.slots[control.id] == only(fdMaster)
 }

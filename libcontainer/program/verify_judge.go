@@ -1,6 +1,7 @@
 package program
 
 import (
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -215,6 +216,8 @@ func (f *flow) learn(st *Step, k *known, ok bool) {
 	}
 	switch h := &k.slots[k.about]; {
 	case *h == only(fdNode):
+		*h = only(fdClone)
+	case *h == only(fdOwnNode):
 		*h = only(FDMount)
 	case *h == only(fdFile) && k.saw.kind == unix.S_IFCHR && k.saw.device == devNull:
 		*h = only(fdNull)
@@ -237,6 +240,16 @@ func (f *flow) effect(st *Step, k *known, ok bool) {
 		if st.Args[0].data == nil {
 			k.spread(st, ok)
 		}
+	case CallMountSetattr:
+		if ok {
+			k.settled(st)
+		}
+	case CallOpenTree:
+		if ok {
+			f.cloned(st, k)
+		}
+	case CallSetresuid, CallSetresgid, CallSetgroups, CallPrctl:
+		f.become(st, k, ok)
 	case CallMoveMount:
 		from, to := st.Args[0].slot, st.Args[2].slot
 		if ok && from != nil && from.id > 0 && (k.holds(from) == aTree || to != nil && k.holds(to) == only(fdTop)) {
@@ -247,6 +260,9 @@ func (f *flow) effect(st *Step, k *known, ok bool) {
 			k.facts &^= factUnrooted
 		}
 		if ok {
+			if st.Args[0].n&unix.CLONE_NEWNS != 0 && k.own&unix.CLONE_NEWUSER != 0 {
+				k.facts |= factSlaves
+			}
 			k.namespaces(st.Args[0].n, unix.CLONE_NEWPID|unix.CLONE_NEWTIME)
 		}
 	case CallSetns:
@@ -293,6 +309,46 @@ func (k *known) namespaces(flags, later uint64) {
 	k.own |= uint32(flags &^ later)
 	if flags&unix.CLONE_NEWNS != 0 {
 		k.facts |= factMounts
+	}
+}
+
+// cloned is what a clone of something of the host's may be: a peer of the host's
+// mount, below which nothing may be mounted, as it would appear on the host. It is
+// none where the whole tree was made slave or private before, and where the config
+// wants it.
+func (f *flow) cloned(st *Step, k *known) {
+	if st.Result == nil || st.Result.id == 0 {
+		return
+	}
+	h, p := &k.slots[st.Result.id], f.v.p
+	own := k.facts&(factQuiet|factSlaves) != 0
+	switch *h {
+	case aTree:
+		if !own && !p.Host.SharedRoot {
+			*h = only(fdPeerTree)
+		}
+	case only(fdClone), only(fdCloneTree):
+		if own || slices.Contains(p.Host.Shared, st.Args[1].data.Value()) {
+			*h = only(FDMount)
+		}
+	}
+}
+
+// settled is what mount_setattr makes of a clone: no peer any more, where it was
+// made slave or private with all below it.
+func (k *known) settled(st *Step) {
+	s, d := st.Args[0].slot, st.Args[3].data
+	if s == nil || s.id == 0 || d == nil || le.Uint64(d.Bytes[16:])&(unix.MS_SLAVE|unix.MS_PRIVATE) == 0 {
+		return
+	}
+	tree := st.Args[2].n&unix.AT_RECURSIVE != 0
+	switch h := &k.slots[s.id]; {
+	case *h == only(fdNode):
+		*h = only(fdOwnNode)
+	case *h == only(fdClone) || *h == only(fdCloneTree) && tree:
+		*h = only(FDMount)
+	case *h == only(fdPeerTree) && tree:
+		*h = aTree
 	}
 }
 

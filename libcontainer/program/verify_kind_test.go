@@ -30,7 +30,7 @@ func enterProgram() *Program {
 	b.Do(CallFsconfig, "create it", From(fs), Int(unix.FSCONFIG_CMD_CREATE), Int(0), Int(0), Int(0))
 	b.Do(CallFsmount, "make it a mount that is attached nowhere", From(fs), Uint(unix.FSMOUNT_CLOEXEC), Uint(0)).FD("proc")
 	b.Phase = PhaseProcess
-	b.Do(CallPrctl, sCaps, Int(unix.PR_CAPBSET_DROP), Int(1))
+	become(b)
 	fd := b.Do(CallOpenat2, sCwd, From(root), Path("/w"), how(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_IN_ROOT), Int(24)).FD("cwd")
 	b.Do(CallFchdir, sEnter, From(fd))
 	buf := Buffer(4096, "cwd")
@@ -40,7 +40,7 @@ func enterProgram() *Program {
 	b.Phase = PhaseStart
 	b.Barrier(BarrierReady, sReady)
 	b.Do(CallExecve, sExec, Path("/bin/true"), Int(0), Int(0))
-	return &Program{Kind: KindEnter, Steps: b.Steps(), Host: Host{Sources: []string{"/"}}, Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWUTS, Descriptors: append(born(0), pid)}
+	return &Program{Kind: KindEnter, Steps: b.Steps(), Rights: goodRights(), Host: Host{Sources: []string{"/"}}, Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWUTS, Descriptors: append(born(0), pid)}
 }
 
 // hookProgram executes a program of the host in the runtime's namespaces.

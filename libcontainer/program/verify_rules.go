@@ -16,6 +16,8 @@ const (
 	aPlace   holds = 1<<fdPlace | 1<<fdTop
 	aProc    holds = 1<<fdProc | 1<<fdHostProc
 	aContext holds = 1<<fdContext | 1<<fdProcContext | 1<<fdPtsContext
+	// aPeer may be a peer of the host's mount still, or was not looked at.
+	aPeer holds = 1<<fdClone | 1<<fdCloneTree | 1<<fdPeerTree | 1<<fdNode | 1<<fdOwnNode
 	// aDir is what a path of the container may start from.
 	aDir = aRoot | aMount | aPlace | 1<<FDDirectory | 1<<fdPts
 	// anyFD is any descriptor at all.
@@ -144,7 +146,7 @@ var rulesOf = [numCalls][]rule{
 		{args: []permit{{any: true, words: wordsNumber}}, result: 1 << vNumber, late: true, filtered: true},
 		{args: []permit{{data: path}}, result: 1 << vPath, late: true, filtered: true},
 	},
-	CallCapset: {{args: []permit{{data: capHeader, words: "a header for the process itself"}, {data: size24, words: "three sets of 64"}}, late: true, filtered: true}},
+	CallCapset: {{args: []permit{{data: capHeader, words: "a header for the process itself"}, {data: capSets, words: "the sets of the config"}}, gives: factCaps, late: true, filtered: true}},
 	CallChdir: {
 		{
 			args: []permit{{data: hostRoot, words: "the root file system or, once it is the root, /: after pivot_root a path of the container must be resolved by openat2 in its root"}},
@@ -158,7 +160,7 @@ var rulesOf = [numCalls][]rule{
 	}},
 	CallClone: {{
 		args: []permit{{is: []uint64{unix.CLONE_PARENT | uint64(unix.SIGCHLD)}, words: "CLONE_PARENT and SIGCHLD, and nothing shared"}, {zero: true}, {zero: true}, {zero: true}, {zero: true}},
-		also: intermediate, result: 1 << vPid, takes: factBorn | factOne,
+		also: intermediate, needs: factOne, why: "only one process may clone", result: 1 << vPid, takes: factBorn | factOne,
 	}},
 	CallClose: {{args: []permit{{slot: anyFD, words: "a descriptor"}}, late: true, filtered: true}},
 	CallCloseRange: {
@@ -251,7 +253,7 @@ var rulesOf = [numCalls][]rule{
 	},
 	CallMountSetattr: {
 		{args: []permit{
-			{slot: aMount | aTree | 1<<fdNode},
+			{slot: aMount | aTree | aPeer},
 			{data: empty},
 			{flags: true, bits: unix.AT_EMPTY_PATH | unix.AT_RECURSIVE, must: unix.AT_EMPTY_PATH},
 			{data: mountAttr},
@@ -280,10 +282,8 @@ var rulesOf = [numCalls][]rule{
 			args: []permit{{is: []uint64{atCwd}}, {data: dot}, {is: []uint64{cloned | unix.AT_RECURSIVE}, words: wordsExec}}, in: creates,
 			needs: factOutside | factAtRootfs | factMounts, why: whyAtRoot, result: 1 << fdTree,
 		},
-		{
-			args: []permit{{is: []uint64{atCwd}}, {data: hostSource}, {flags: true, bits: cloned | unix.AT_RECURSIVE | unix.AT_SYMLINK_NOFOLLOW, must: cloned, words: wordsExec}}, in: creates,
-			needs: factOutside, why: whyOutside, result: 1 << FDMount,
-		},
+		{args: []permit{{is: []uint64{atCwd}}, {data: hostSource}, {is: []uint64{cloned, cloned | unix.AT_SYMLINK_NOFOLLOW}}}, in: creates, needs: factOutside, why: whyOutside, result: 1 << fdClone},
+		{args: []permit{{is: []uint64{atCwd}}, {data: hostSource}, {flags: true, bits: cloned | unix.AT_RECURSIVE | unix.AT_SYMLINK_NOFOLLOW, must: cloned | unix.AT_RECURSIVE, words: wordsExec}}, in: creates, needs: factOutside, why: whyOutside, result: 1 << fdCloneTree},
 		{
 			args: []permit{{is: []uint64{atCwd}}, {data: hostDevice, words: wordsHost}, {flags: true, bits: cloned | unix.AT_SYMLINK_NOFOLLOW, must: cloned, words: wordsExec}}, in: creates,
 			needs: factOutside, why: whyOutside, result: 1 << fdNode,
@@ -316,17 +316,17 @@ var rulesOf = [numCalls][]rule{
 	},
 	CallPivotRoot: {{
 		args: []permit{{data: dot, words: "the new root must be the working directory"}, {data: dot, words: "the new root must be the working directory"}}, in: creates,
-		needs: factMounts | factSpread | factAtRoot, why: whyRootDir, takes: factInside | factRoot | factOutside, gives: factPivot,
+		needs: factMounts | factSpread | factAtRoot, why: whyRootDir, takes: factAtRoot | factInside | factRoot | factOutside, gives: factPivot,
 	}},
 	CallPrctl: {
 		{args: []permit{{is: []uint64{unix.PR_SET_PDEATHSIG}}, {is: []uint64{0, uint64(unix.SIGKILL)}}}, late: true, filtered: true},
 		{args: []permit{{is: []uint64{unix.PR_SET_DUMPABLE}}, {is: []uint64{0}, words: "the process may not be made visible to others"}}, gives: factHidden, late: true, filtered: true},
 		{args: []permit{{is: []uint64{unix.PR_SET_KEEPCAPS}}, {is: []uint64{0, 1}}}, late: true, filtered: true},
 		{args: []permit{{is: []uint64{unix.PR_SET_NAME}}, {data: text}}, late: true, filtered: true},
-		{args: []permit{{is: []uint64{unix.PR_CAPBSET_DROP}}, {flags: true, bits: 63}}, late: true, filtered: true},
-		{args: []permit{{is: []uint64{unix.PR_CAP_AMBIENT}}, {is: []uint64{2}}, {flags: true, bits: 63}, {zero: true}, {zero: true}}, late: true, filtered: true},
+		{args: []permit{{is: []uint64{unix.PR_CAPBSET_DROP}}, {flags: true, bits: 63}}, also: mayDrop, late: true, filtered: true},
+		{args: []permit{{is: []uint64{unix.PR_CAP_AMBIENT}}, {is: []uint64{2}}, {flags: true, bits: 63}, {zero: true}, {zero: true}}, also: mayRaise, late: true, filtered: true},
 		{args: []permit{{is: []uint64{unix.PR_CAP_AMBIENT}}, {is: []uint64{4}}, {zero: true}, {zero: true}, {zero: true}}, late: true, filtered: true},
-		{args: []permit{{is: []uint64{unix.PR_SET_NO_NEW_PRIVS}, words: "the process may not be made visible to others, and no other option stands"}, {is: []uint64{1}}, {zero: true}, {zero: true}, {zero: true}}, late: true, filtered: true},
+		{args: []permit{{is: []uint64{unix.PR_SET_NO_NEW_PRIVS}, words: "the process may not be made visible to others, and no other option stands"}, {is: []uint64{1}}, {zero: true}, {zero: true}, {zero: true}}, gives: factNoNew, late: true, filtered: true},
 	},
 	CallPrlimit64: {{args: []permit{{zero: true}, {is: []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, words: "a limit"}, {data: size16, words: "two numbers"}, {zero: true}}, late: true}},
 	CallRead: {{
@@ -343,7 +343,7 @@ var rulesOf = [numCalls][]rule{
 	CallSethostname:      {{args: []permit{{data: text}, {any: true}}, also: ownsUTS}},
 	CallSetgroups:        {{args: []permit{{any: true, words: wordsNumber}, {data: memory, words: "a list of groups"}}, also: groupsFit, late: true, filtered: true}},
 	CallSetns: {
-		{args: []permit{{slot: 1 << FDNamespace, words: "a namespace"}, {flags: true, bits: newNS, words: "the kind of namespace"}}, also: oneNamespace},
+		{args: []permit{{slot: 1 << FDNamespace, words: "a namespace"}, {flags: true, bits: newNS, words: "the kind of namespace"}}, also: joinsOne},
 		{args: []permit{{slot: 1 << FDPidFD, words: "a namespace or a pidfd"}, {flags: true, bits: newNS, words: "kinds of namespaces"}}, also: joinsHidden},
 	},
 	CallSetresgid: {{args: []permit{{any: true, words: "an id"}, {any: true, words: "an id"}, {any: true, words: "an id"}}, also: allEqual, late: true, filtered: true}},

@@ -29,6 +29,7 @@ const (
 	sRoot      = "open the root"
 	sRootMount = "make it a mount"
 	sKind      = "see that it is a character device"
+	sPrivate   = "make it private"
 	sPts       = "open a devpts"
 	sBind      = "clone a source"
 	sMaster    = "open the multiplexer"
@@ -44,6 +45,11 @@ const (
 	sPivot     = "pivot"
 	sUmount    = "let go of the old root"
 	sCaps      = "drop rights"
+	sNoNew     = "get no new privileges"
+	sGroups    = "set the groups"
+	sGroup     = "become the group"
+	sUser      = "become the user"
+	sSets      = "set the capabilities"
 	sHide      = "hide"
 	sCwd       = "enter the working directory"
 	sAsk       = "ask where that is"
@@ -58,6 +64,23 @@ const (
 // withFIFO is the table of a child that waits for start.
 func withFIFO() []Descriptor {
 	return append(born(0), Descriptor{"start-fifo", 4, FDStartFIFO, KeepUntilExec})
+}
+
+// goodRights are those of the good programs' process.
+func goodRights() Rights {
+	return Rights{UID: 1000, GID: 1001, Groups: []uint32{7}, LastCap: 1, Bounding: 1, Permitted: 1, NoNewPrivileges: true}
+}
+
+// become gives the process those rights.
+func become(b *Builder) {
+	b.Do(CallPrctl, sNoNew, Int(unix.PR_SET_NO_NEW_PRIVS), Int(1), Int(0), Int(0), Int(0))
+	b.Do(CallPrctl, sCaps, Int(unix.PR_CAPBSET_DROP), Int(1))
+	b.Do(CallSetgroups, sGroups, Int(1), Ptr(Struct(le.AppendUint32(nil, 7), "[7]")))
+	b.Do(CallSetresgid, sGroup, Int(1001), Int(1001), Int(1001))
+	b.Do(CallSetresuid, sUser, Int(1000), Int(1000), Int(1000))
+	sets := make([]byte, 24)
+	sets[4] = 1
+	b.Do(CallCapset, sSets, Ptr(Struct(le.AppendUint64(nil, unix.LINUX_CAPABILITY_VERSION_3), "head")), Ptr(Struct(sets, "sets")))
 }
 
 func goodProgram() *Program {
@@ -77,6 +100,7 @@ func goodProgram() *Program {
 	b.Phase = PhaseMounts
 	g.mount = b.Do(CallOpenTree, sMount, AtCwd, Path("/dev/null"), Uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).FD("null")
 	to := b.Do(CallOpenat2, sTarget, From(g.root), Path("/etc/x"), Ptr(OpenHow(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_IN_ROOT)), Int(24)).FD("target")
+	b.Do(CallMountSetattr, sPrivate, From(g.mount), Path(""), Int(unix.AT_EMPTY_PATH), Ptr(MountAttr(0, 0, unix.MS_PRIVATE)), Int(32))
 	b.Do(CallStatx, sStat, From(g.mount), Path(""), Int(unix.AT_EMPTY_PATH), Uint(unix.STATX_TYPE), Ptr(g.stat))
 	b.Expect(From(&Slot{Name: "mode", Home: g.stat, Off: 0x18, Inherited: -1}), unix.S_IFMT<<32, unix.S_IFCHR<<32, unix.ENODEV, sKind)
 	rdev := &Slot{Name: "rdev", Home: g.stat, Off: 0x80, Inherited: -1}
@@ -99,7 +123,7 @@ func goodProgram() *Program {
 	b.Do(CallUmount2, sUmount, Path("."), Int(unix.MNT_DETACH))
 	b.Phase = PhaseProcess
 	b.Do(CallPrctl, sHide, Int(unix.PR_SET_DUMPABLE), Int(0))
-	b.Do(CallPrctl, sCaps, Int(unix.PR_CAPBSET_DROP), Int(1))
+	become(b)
 	fd := b.Do(CallOpenat2, sCwd, From(g.root), Path("/w"), Ptr(OpenHow(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_IN_ROOT)), Int(24)).FD("cwd")
 	b.Do(CallFchdir, sCwd, From(fd))
 	buf := Buffer(4096, "cwd")
@@ -113,7 +137,7 @@ func goodProgram() *Program {
 	b.Do(CallRead, sWait, Int(3), Ptr(buf), Int(1))
 	b.Do(CallExecve, sExec, Path("/bin/true"), Int(0), Int(0))
 	return &Program{
-		Steps: b.Steps(), Descriptors: withFIFO(), CloneFlags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		Steps: b.Steps(), Rights: goodRights(), Descriptors: withFIFO(), CloneFlags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
 		Host: Host{Root: "/rootfs", Sources: []string{"/src"}, Devices: []string{"/dev/null"}, Cgroups: []string{"/cg/tasks"}},
 	}
 }
