@@ -93,7 +93,15 @@ func (m *Machine) spawn(image int, host []int, sock, cgroup int) error {
 	if err != nil {
 		return err
 	}
-	high, err := unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, max(imageFD, len(fds)+1))
+	// ForkExec moves descriptors out of each other's way, to numbers from behind the
+	// highest of them on: the image has to lie beyond those.
+	least := len(fds)
+	for _, fd := range fds {
+		if fd != ^uintptr(0) {
+			least = max(least, int(fd))
+		}
+	}
+	high, err := unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, max(imageFD, least+len(fds)+3))
 	if err == unix.EINVAL {
 		// RLIMIT_NOFILE is that low.
 		high, err = unix.FcntlInt(uintptr(image), unix.F_DUPFD_CLOEXEC, len(fds)+1)
