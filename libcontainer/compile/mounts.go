@@ -85,7 +85,7 @@ func (c *compiler) insideRoot(m *specs.Mount) (rest string, inside bool) {
 	if c.req.Rootfs == "/" || path.Clean(src) != src {
 		return "", false
 	}
-	if rest, inside = strings.CutPrefix(src, c.req.Rootfs+"/"); !inside {
+	if rest, inside = below(c.req.Rootfs, src); !inside {
 		return "", false
 	}
 	return rest, true
@@ -292,12 +292,16 @@ func (c *compiler) hostsInstead(m *specs.Mount, fd *program.Slot, dest string, o
 		src = "/proc"
 	}
 	c.cloneHost(&c.Builder, fd, src, unix.AT_RECURSIVE, "clone the host's "+src+" instead")
-	c.setattr(fd, mountAttr{set: unix.MOUNT_ATTR_RDONLY}, true, "make all of it read-only")
-	if m.Type == "proc" {
-		// EPERM: the host's is read-only itself, and locked.
-		c.setattr(fd, mountAttr{clr: unix.MOUNT_ATTR_RDONLY}, false, "make /proc itself writable").Ignore(unix.EPERM)
-	}
 	const ro = unix.MOUNT_ATTR_RDONLY
+	switch {
+	case m.Type == "sysfs":
+		c.setattr(fd, mountAttr{set: ro}, true, "make all of it read-only")
+	case c.ns.fresh&unix.CLONE_NEWNS != 0:
+		c.setattr(fd, mountAttr{set: ro}, true, "make all of it read-only")
+		// EPERM: the host's is read-only itself, which is locked in a new namespace. In
+		// a joined one it is not, and nothing there is more the host's than before.
+		c.setattr(fd, mountAttr{clr: ro}, false, "make /proc itself writable").Ignore(unix.EPERM)
+	}
 	c.flags(fd, dest, &mountOptions{set: o.set, clr: o.clr &^ ro, recSet: o.recSet, recClr: o.recClr &^ ro})
 }
 

@@ -149,17 +149,21 @@ func TestStackUses(t *testing.T) {
 // TestSourcesInsideTheRoot are opened in the order of the mounts, below the root,
 // and not beforehand.
 func TestSourcesInsideTheRoot(t *testing.T) {
-	for _, s := range []struct{ source, inside string }{
-		{"rootfs/a/b", "a/b"},
-		{"/bundle/rootfs/a", "a"},
-		{"/bundle/rootfs/../x", ""},
-		{"/bundle/rootfs2/a", ""},
-		{"/elsewhere", ""},
-		{"rootfs", ""},
+	for _, s := range []struct {
+		source, rest string
+		inside       bool
+	}{
+		{"rootfs/a/b", "a/b", true},
+		{"/bundle/rootfs/a", "a", true},
+		{"/bundle/rootfs/../x", "", false},
+		{"/bundle/rootfs2/a", "", false},
+		{"/elsewhere", "", false},
+		{"rootfs", "", true},
+		{".", "", false},
 	} {
 		c := newCompiler(minimal(), rootFacts(), request("x"))
-		if got, _ := c.insideRoot(&specs.Mount{Source: s.source}); got != s.inside {
-			t.Errorf("%s: %q, want %q", s.source, got, s.inside)
+		if rest, inside := c.insideRoot(&specs.Mount{Source: s.source}); rest != s.rest || inside != s.inside {
+			t.Errorf("%s: %q %v, want %q %v", s.source, rest, inside, s.rest, s.inside)
 		}
 	}
 	sp := minimal()

@@ -46,7 +46,7 @@ func newRandomMounts(r *rand.Rand) *randomMounts {
 		case 5:
 			m.mounts = append(m.mounts, bind("rootfs"+pick(randomPlaces), dest, opts...))
 		case 6:
-			m.mounts = append(m.mounts, rbind("rootfs"+pick(randomPlaces), dest, opts...))
+			m.mounts = append(m.mounts, rbind("rootfs"+pick(append(randomPlaces, "")), dest, opts...))
 		case 7:
 			// Another root with all that the image has.
 			m.mounts = append(m.mounts, rbind("src0", "/"))
@@ -272,7 +272,7 @@ func (m *randomMounts) mountOne(e *specs.Mount, sources map[string]int) (int, er
 		}
 		return unix.Open(e.Destination, unix.O_PATH|unix.O_CLOEXEC, 0)
 	}
-	dir, name := unix.AT_FDCWD, strings.TrimPrefix(e.Source, "rootfs")
+	dir, name := unix.AT_FDCWD, "/"+strings.TrimPrefix(e.Source, "rootfs")
 	if fd, ok := sources[e.Source]; ok {
 		dir, name = fd, ""
 	}
