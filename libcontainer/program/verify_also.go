@@ -105,7 +105,7 @@ func textFits(_ *flow, st *Step, _ *known) string {
 }
 
 func groupsFit(_ *flow, st *Step, _ *known) string {
-	if st.Args[0].n*4 != uint64(st.Args[1].data.len()) {
+	if n := st.Args[1].data.len(); n%4 != 0 || st.Args[0].n != uint64(n/4) {
 		return whyFits
 	}
 	return ""

@@ -70,6 +70,11 @@ func TestVerifyHoles(t *testing.T) {
 		{"a text that a call writes", "by set alone", func(t *testing.T, p *Program) {
 			edit(sMaster, func(st *Step) { st.Result = &Slot{Name: "piece", Home: Buffer(16, "text"), Inherited: -1} })(t, p)
 		}},
+		{"the new root made a slave in place of the old one", "spreads to the host", func(t *testing.T, p *Program) {
+			arg(sSpread, 3, Uint(unix.MS_SHARED|unix.MS_REC))(t, p)
+			p.Host.SharedRoot, p.Host.Shared = true, p.Host.Sources
+			add(sPivot, one(CallMount, Int(0), Path("/"), Int(0), Uint(unix.MS_SLAVE|unix.MS_REC), Int(0)))(t, p)
+		}},
 		{"executed before the word to start", "wait for start", func(t *testing.T, p *Program) {
 			drop(sStartFIFO)(t, p)
 			drop(sWait)(t, p)

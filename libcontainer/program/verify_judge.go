@@ -138,6 +138,9 @@ func (f *flow) call(st *Step, r *rule, k *known, ok bool) {
 			k.used = max(k.used, st.Result.id+1)
 		}
 	}
+	if r == &noRule {
+		return // its arguments may be anything
+	}
 	switch st.Call {
 	case CallExpect:
 		f.learn(st, k, ok)
@@ -294,7 +297,8 @@ func (k *known) spread(st *Step, ok bool) {
 	flags := st.Args[3].n
 	if flags&unix.MS_SHARED != 0 || flags&unix.MS_REC == 0 {
 		k.facts &^= factQuiet
-	} else if ok && flags&(unix.MS_SLAVE|unix.MS_PRIVATE) != 0 {
+	} else if ok && flags&(unix.MS_SLAVE|unix.MS_PRIVATE) != 0 && (k.facts&factOutside != 0 || st.isPath(1, ".")) {
+		// Behind pivot_root / is the new root, and says nothing of the old one.
 		k.facts |= factQuiet
 	}
 	if ok {
