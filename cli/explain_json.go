@@ -79,7 +79,7 @@ type (
 	}
 )
 
-func explainJSON(plan *libcontainer.Plan) ([]byte, error) {
+func explainJSON(plan *libcontainer.Setup) ([]byte, error) {
 	f := plan.Facts
 	doc := explainDoc{
 		ID: plan.ID, Bundle: plan.Bundle.Path, Rootfs: plan.Bundle.Rootfs,
@@ -147,12 +147,12 @@ func errnoNames(list []unix.Errno) []string {
 	return names
 }
 
-func kernelName(plan *libcontainer.Plan) string {
+func kernelName(plan *libcontainer.Setup) string {
 	k := plan.Facts.Kernel
 	return strconv.Itoa(k.Major) + "." + strconv.Itoa(k.Minor)
 }
 
-func planWarnings(plan *libcontainer.Plan) []string {
+func planWarnings(plan *libcontainer.Setup) []string {
 	all := []string{}
 	for _, w := range plan.Program.Warnings {
 		all = append(all, w.Error())

@@ -18,11 +18,11 @@ import (
 )
 
 // samplePlan has one of everything that explain can print.
-func samplePlan() *libcontainer.Plan {
+func samplePlan() *libcontainer.Setup {
 	target := &program.Slot{Name: "target", Inherited: -1}
 	stat := program.Struct(make([]byte, 16), "statx")
 	mk := program.Step{Call: program.CallMkdirat, Args: []program.Arg{program.From(target), program.Path("proc"), program.Int(0o755)}, Why: "make proc", Harmless: []program.Harmless{{Errno: unix.EEXIST, Skip: 0}, {Errno: unix.ENOSYS, Skip: 2}}}
-	return &libcontainer.Plan{
+	return &libcontainer.Setup{
 		ID: "c",
 		Bundle: &libcontainer.Bundle{
 			Path: "/b", Rootfs: "/b/rootfs",

@@ -33,7 +33,7 @@ var phaseTitles = [...]string{
 }
 
 // explain prints a plan for people.
-func (p *page) explain(plan *libcontainer.Plan) []byte {
+func (p *page) explain(plan *libcontainer.Setup) []byte {
 	p.header(plan)
 	actions := p.actions(plan)
 	p.birth(plan)
@@ -51,7 +51,7 @@ func count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what
 }
 
-func (p *page) header(plan *libcontainer.Plan) {
+func (p *page) header(plan *libcontainer.Setup) {
 	p.line(p.styled(bold, "Container "+plan.ID))
 	row := func(name, text string) { p.paragraph("  "+pad(name, 9), text) }
 	row("bundle", plan.Bundle.Path)
@@ -66,7 +66,7 @@ func (p *page) header(plan *libcontainer.Plan) {
 }
 
 // hostText names the facts of the host that decided something.
-func hostText(plan *libcontainer.Plan) string {
+func hostText(plan *libcontainer.Setup) string {
 	f := plan.Facts
 	parts := []string{"Linux " + kernelName(plan)}
 	switch {
@@ -111,7 +111,7 @@ func (p *page) under(path string) {
 }
 
 // actions prints what the runtime does before there is a child.
-func (p *page) actions(plan *libcontainer.Plan) int {
+func (p *page) actions(plan *libcontainer.Setup) int {
 	p.title("Before the child is born: the runtime")
 	if plan.Cgroups == nil {
 		p.line("  makes no cgroup")
@@ -155,7 +155,7 @@ func (p *page) row(n int, why, call string) {
 // note prints a line that belongs to the row above it.
 func (p *page) note(s string) { p.paragraph(strings.Repeat(" ", whyColumn+2), s) }
 
-func (p *page) birth(plan *libcontainer.Plan) {
+func (p *page) birth(plan *libcontainer.Setup) {
 	names := namespaceNames(plan.Program.CloneFlags)
 	if len(names) == 0 {
 		p.title("The child is born into the runtime's own namespaces")

@@ -18,6 +18,7 @@ import (
 
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
+	"berth/libcontainer/jsonw"
 	"berth/libcontainer/logs"
 )
 
@@ -72,10 +73,8 @@ func TestStateJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j := newJSON("  ")
-		j.state(&s)
-		if !bytes.Equal(j.buf, want) {
-			t.Errorf("got\n%s\nwant\n%s", j.buf, want)
+		if got := s.JSON("  "); !bytes.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	}
 }
@@ -126,10 +125,10 @@ func TestJSONString(t *testing.T) {
 			}
 		}
 		want, _ := json.Marshal(string(b))
-		j := newJSON("")
-		j.str(string(b))
-		if !bytes.Equal(j.buf, want) {
-			t.Fatalf("%q: got %s, want %s", b, j.buf, want)
+		j := jsonw.New("")
+		j.Str(string(b))
+		if !bytes.Equal(j.Buf, want) {
+			t.Fatalf("%q: got %s, want %s", b, j.Buf, want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
+	"berth/libcontainer/jsonw"
 )
 
 var (
@@ -59,13 +60,13 @@ func listJSON(all []libcontainer.State) []byte {
 	if len(all) == 0 {
 		return []byte("null\n")
 	}
-	j := newJSON("")
-	j.begin('[')
+	j := jsonw.New("")
+	j.Begin('[')
 	for i := range all {
-		j.item().state(&all[i])
+		all[i].AppendTo(j.Item())
 	}
-	j.close(']')
-	return append(j.buf, '\n')
+	j.Close(']')
+	return append(j.Buf, '\n')
 }
 
 func listTable(all []libcontainer.State) []byte {

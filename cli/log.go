@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/jsonw"
 	"berth/libcontainer/logs"
 )
 
@@ -102,9 +103,9 @@ func (l *logger) format(level logs.Level, msg string, fields []logs.Field) []byt
 	case l.json:
 		j := l.open(level, msg)
 		for _, f := range fields {
-			j.field(f)
+			field(j, f)
 		}
-		return j.end()
+		return j.End()
 	case l.terminal:
 		return forPeople(level, msg, fields)
 	}
@@ -202,24 +203,24 @@ func appendWord(b []byte, s string) []byte {
 }
 
 // open begins a JSON record with what runc's records have.
-func (l *logger) open(level logs.Level, msg string) *jsonWriter {
-	j := newJSON("")
-	j.begin('{')
-	j.key("level").str(level.String())
-	j.key("msg").str(msg)
-	j.key("time").str(l.now().Format(time.RFC3339))
+func (l *logger) open(level logs.Level, msg string) *jsonw.Writer {
+	j := jsonw.New("")
+	j.Begin('{')
+	j.Key("level").Str(level.String())
+	j.Key("msg").Str(msg)
+	j.Key("time").Str(l.now().Format(time.RFC3339))
 	return j
 }
 
-func (j *jsonWriter) field(f logs.Field) {
-	j.key(f.Name)
+func field(j *jsonw.Writer, f logs.Field) {
+	j.Key(f.Name)
 	switch v := f.Value.(type) {
 	case bool:
-		j.raw(strconv.FormatBool(v))
+		j.Raw(strconv.FormatBool(v))
 	case int, int64, uint64:
-		j.raw(fieldText(f))
+		j.Raw(fieldText(f))
 	default:
-		j.str(fieldText(f))
+		j.Str(fieldText(f))
 	}
 }
 
@@ -229,25 +230,25 @@ func (l *logger) jsonError(msg string, err error) []byte {
 	j := l.open(logs.Error, msg)
 	var list fault.List
 	if errors.As(err, &list) {
-		j.key("errors").begin('[')
+		j.Key("errors").Begin('[')
 		for _, e := range list {
-			j.item().begin('{')
-			j.key("msg").str(e.Error())
-			j.details(e)
-			j.close('}')
+			j.Item().Begin('{')
+			j.Key("msg").Str(e.Error())
+			details(j, e)
+			j.Close('}')
 		}
-		j.close(']')
+		j.Close(']')
 	} else {
-		j.details(err)
+		details(j, err)
 	}
-	return j.end()
+	return j.End()
 }
 
 // details writes each property of the error, or of the cause that has it.
-func (j *jsonWriter) details(err error) {
+func details(j *jsonw.Writer, err error) {
 	d := flatten(err)
 	if d.Step != 0 {
-		j.key("step").int(d.Step)
+		j.Key("step").Int(d.Step)
 	}
 	for _, p := range [...]struct{ name, text string }{
 		{"path", d.Path},
@@ -255,7 +256,7 @@ func (j *jsonWriter) details(err error) {
 		{"call", d.Call},
 	} {
 		if p.text != "" {
-			j.key(p.name).str(p.text)
+			j.Key(p.name).Str(p.text)
 		}
 	}
 	if d.Errno != 0 {
@@ -263,10 +264,10 @@ func (j *jsonWriter) details(err error) {
 		if name == "" {
 			name = strconv.Itoa(int(d.Errno))
 		}
-		j.key("errno").str(name)
+		j.Key("errno").Str(name)
 	}
 	if d.Hint != "" {
-		j.key("hint").str(d.Hint)
+		j.Key("hint").Str(d.Hint)
 	}
 }
 

@@ -53,7 +53,7 @@ func (c *creation) makeNotifyDir() error {
 	if !c.record.Notify {
 		return nil
 	}
-	dir := c.rt.notifyDir(c.plan.ID)
+	dir := c.rt.notifyDir(c.setup.ID)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fault.Wrap("cannot make the directory of the container's notify socket", err)
 	}

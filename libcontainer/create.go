@@ -20,9 +20,9 @@ import (
 // creation is a create in progress.
 type creation struct {
 	*Process
-	rt   *Runtime
-	plan *Plan
-	opt  *CreateOptions
+	rt    *Runtime
+	setup *Setup
+	opt   *CreateOptions
 
 	dir       *state.Dir
 	journal   *state.Journal
@@ -85,29 +85,29 @@ func (r *Runtime) begin(id string, o *CreateOptions) (*creation, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := r.Plan(id, b, f, o)
+	setup, err := r.setup(id, b, f, o)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkStdio(b, o); err != nil {
 		return nil, err
 	}
-	for _, w := range plan.Program.Warnings {
+	for _, w := range setup.Program.Warnings {
 		r.Log.Warn(w.Error())
 	}
-	if plan.Cgroups != nil {
-		for _, w := range plan.Cgroups.Warnings {
+	if setup.Cgroups != nil {
+		for _, w := range setup.Cgroups.Warnings {
 			r.Log.Warn(w)
 		}
 	}
-	if err := r.inject(plan.Program.Program); err != nil {
+	if err := r.inject(setup.Program.Program); err != nil {
 		return nil, err
 	}
-	joins, err := openJoins(plan.Program.Joins)
+	joins, err := openJoins(setup.Program.Joins)
 	if err != nil {
 		return nil, err
 	}
-	return &creation{rt: r, plan: plan, opt: o, joins: joins, startFIFO: -1, Process: &Process{master: -1}}, nil
+	return &creation{rt: r, setup: setup, opt: o, joins: joins, startFIFO: -1, Process: &Process{master: -1}}, nil
 }
 
 // checkStdio refuses terminals without a place for them, and descriptors that
@@ -159,7 +159,7 @@ func (c *creation) build(ctx context.Context) error {
 
 func (c *creation) buildParts() error {
 	var err error
-	if c.dir, err = c.rt.store().Create(c.plan.ID); err != nil {
+	if c.dir, err = c.rt.store().Create(c.setup.ID); err != nil {
 		return err
 	}
 	c.rt.point()
@@ -179,7 +179,7 @@ func (c *creation) buildParts() error {
 	if err := c.watch.err(); err != nil {
 		return err
 	}
-	if c.plan.Program.Descriptor(program.FDStartFIFO) >= 0 {
+	if c.setup.Program.Descriptor(program.FDStartFIFO) >= 0 {
 		if err := c.makeStartFIFO(); err != nil {
 			return err
 		}
@@ -196,11 +196,11 @@ func (c *creation) buildParts() error {
 // firstRecord writes the first record, so that state shows `creating`, and keeps the
 // config: later changes to config.json must not matter (BND-11).
 func (c *creation) firstRecord() error {
-	s := c.plan.Bundle.Spec
+	s := c.setup.Bundle.Spec
 	c.record = &state.Record{
-		ID:           c.plan.ID,
-		Bundle:       c.plan.Bundle.Path,
-		Rootfs:       c.plan.Bundle.Rootfs,
+		ID:           c.setup.ID,
+		Bundle:       c.setup.Bundle.Path,
+		Rootfs:       c.setup.Bundle.Rootfs,
 		Created:      time.Now().UTC(),
 		UID:          os.Getuid(),
 		Annotations:  s.Annotations,
@@ -213,15 +213,15 @@ func (c *creation) firstRecord() error {
 		ListenFDs:    c.opt.ListenFDs,
 		PreserveFDs:  c.opt.PreserveFDs,
 		Notify:       c.rt.notifies(s),
-		Ignored:      c.plan.Facts.IgnoredSignals,
-		Blocked:      c.plan.Facts.BlockedSignals,
-		Program:      c.plan.Program.Digest(),
+		Ignored:      c.setup.Facts.IgnoredSignals,
+		Blocked:      c.setup.Facts.BlockedSignals,
+		Program:      c.setup.Program.Digest(),
 	}
 	c.record.Mark = c.dir.Path() + "@" + strconv.FormatInt(c.record.Created.UnixNano(), 10)
 	if err := c.writeRecord(); err != nil {
 		return err
 	}
-	err := c.dir.WriteConfig(c.plan.Bundle.Raw)
+	err := c.dir.WriteConfig(c.setup.Bundle.Raw)
 	c.rt.point()
 	return err
 }
@@ -233,7 +233,7 @@ func (c *creation) writeRecord() error {
 }
 
 func (c *creation) makeCgroups() error {
-	p := c.plan.Cgroups
+	p := c.setup.Cgroups
 	if p == nil {
 		return nil
 	}
@@ -288,12 +288,12 @@ func (c *creation) makeStartFIFO() error {
 
 // spawn starts the child on its sealed image.
 func (c *creation) spawn() error {
-	p := c.plan.Program
-	img, err := p.Image(c.rt.Debug || c.rt.stopAt() >= 0, c.plan.Facts.PageSize)
+	p := c.setup.Program
+	img, err := p.Image(c.rt.Debug || c.rt.stopAt() >= 0, c.setup.Facts.PageSize)
 	if err != nil {
 		return err
 	}
-	image, err := seal(img, c.plan.Facts, c.dir.ImageDirs())
+	image, err := seal(img, c.setup.Facts, c.dir.ImageDirs())
 	if err != nil {
 		return err
 	}
@@ -359,10 +359,10 @@ func (c *creation) noteChild() error {
 
 // Barrier does the runtime's part while the child waits (program.Handler).
 func (c *creation) Barrier(m *program.Machine, b program.Barrier, _ uint64) error {
-	s := c.plan.Bundle.Spec
+	s := c.setup.Bundle.Spec
 	switch b {
 	case program.BarrierIDMap:
-		return c.rt.writeIDMaps(m.Pid, s.Linux, c.plan.Facts)
+		return c.rt.writeIDMaps(m.Pid, s.Linux, c.setup.Facts)
 	case program.BarrierTimens:
 		return writeTimeOffsets(m.Pid, s.Linux)
 	case program.BarrierBorn:
@@ -373,8 +373,8 @@ func (c *creation) Barrier(m *program.Machine, b program.Barrier, _ uint64) erro
 
 // ready is called with the child waiting at its last barrier.
 func (c *creation) ready() error {
-	if home := c.plan.Program.Home; home != nil {
-		if err := c.rt.setHome(c.machine, home, c.plan.Bundle.Spec.Process.User.UID); err != nil {
+	if home := c.setup.Program.Home; home != nil {
+		if err := c.rt.setHome(c.machine, home, c.setup.Bundle.Spec.Process.User.UID); err != nil {
 			return err
 		}
 	}

@@ -7,7 +7,7 @@ import (
 // Explain makes the plan of a bundle on this host, and runs nothing. An ordinary
 // user is shown what root would do, unless the bundle has a user namespace in
 // which he could do it himself.
-func (r *Runtime) Explain(id string, o *CreateOptions) (*Plan, error) {
+func (r *Runtime) Explain(id string, o *CreateOptions) (*Setup, error) {
 	b, err := r.LoadBundle(o)
 	if err != nil {
 		return nil, err
@@ -19,7 +19,7 @@ func (r *Runtime) Explain(id string, o *CreateOptions) (*Plan, error) {
 	if !f.Privileged() && !f.UserNS && !hasNamespace(b.Spec, "user") {
 		asRoot(f)
 	}
-	return r.Plan(id, b, f, o)
+	return r.setup(id, b, f, o)
 }
 
 // asRoot makes facts those that root has on the same host.

@@ -12,9 +12,9 @@ import (
 	"berth/libcontainer/program"
 )
 
-// Plan is all that a create will do, before anything is done: the actions of
+// Setup is all that a create will do, before anything is done: the actions of
 // the runtime and the program of the child. explain prints it.
-type Plan struct {
+type Setup struct {
 	ID     string
 	Bundle *Bundle
 	Facts  *host.Facts
@@ -23,9 +23,9 @@ type Plan struct {
 	Program *compile.Result
 }
 
-// Plan makes the plan of a create or, where it is attached, of a run.
-func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions) (*Plan, error) {
-	p := &Plan{ID: id, Bundle: b, Facts: f}
+// setup makes the setup of a create or, where it is attached, of a run.
+func (r *Runtime) setup(id string, b *Bundle, f *host.Facts, o *CreateOptions) (*Setup, error) {
+	p := &Setup{ID: id, Bundle: b, Facts: f}
 	if r.SystemdCgroup {
 		return nil, &fault.Error{Msg: "the systemd cgroup driver is not supported by this version", Hint: "leave --systemd-cgroup out to use cgroupfs"}
 	}
@@ -57,7 +57,7 @@ func (r *Runtime) Plan(id string, b *Bundle, f *host.Facts, o *CreateOptions) (*
 	return p, nil
 }
 
-func (p *Plan) planCgroups(r *Runtime, req *compile.Request) error {
+func (p *Setup) planCgroups(r *Runtime, req *compile.Request) error {
 	var path string
 	var res *specs.LinuxResources
 	if l := p.Bundle.Spec.Linux; l != nil {

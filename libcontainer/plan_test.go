@@ -87,7 +87,7 @@ func TestCgroupsOfUsers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := (&Runtime{Rootless: c.rootless}).Plan("x", b, f, &CreateOptions{})
+			p, err := (&Runtime{Rootless: c.rootless}).setup("x", b, f, &CreateOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

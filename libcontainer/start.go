@@ -188,20 +188,20 @@ func (r *Runtime) recompile(d *state.Dir, rec *state.Record) (*program.Program, 
 	if err != nil {
 		return nil, err
 	}
-	plan, err := r.replan(rec, s, raw)
+	setup, err := r.again(rec, s, raw)
 	if err != nil {
 		return nil, err
 	}
-	if plan.Program.Digest() != rec.Program {
+	if setup.Program.Digest() != rec.Program {
 		// Another caller, or a host that has changed: the words would be those of
 		// other steps.
 		return nil, fault.New("the container's program can not be made again")
 	}
-	return plan.Program.Program, nil
+	return setup.Program.Program, nil
 }
 
-// replan makes the plan of a container that exists.
-func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, error) {
+// again makes the setup of a container that exists once more.
+func (r *Runtime) again(rec *state.Record, s *specs.Spec, raw []byte) (*Setup, error) {
 	f, err := host.Gather()
 	if err != nil {
 		return nil, err
@@ -214,5 +214,5 @@ func (r *Runtime) replan(rec *state.Record, s *specs.Spec, raw []byte) (*Plan, e
 	if again.NotifySocket = ""; rec.Notify {
 		again.NotifySocket = notify.Name
 	}
-	return again.Plan(rec.ID, b, f, o)
+	return again.setup(rec.ID, b, f, o)
 }

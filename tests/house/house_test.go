@@ -109,11 +109,11 @@ func TestForbidden(t *testing.T) {
 // down. What is not named may import none of them.
 var arrows = map[string][]string{
 	"berth":                         {"berth/cli"},
-	"berth/cli":                     {"berth/bundles", "berth/bundles/hostfs", "berth/libcontainer", "berth/libcontainer/fault", "berth/libcontainer/foreground", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/program", "berth/libcontainer/cgroups", "berth/libcontainer/state", "berth/spec"},
+	"berth/cli":                     {"berth/bundles", "berth/bundles/hostfs", "berth/libcontainer", "berth/libcontainer/fault", "berth/libcontainer/foreground", "berth/libcontainer/jsonw", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/program", "berth/libcontainer/cgroups", "berth/libcontainer/state", "berth/spec"},
 	"berth/bundles":                 {"berth/bundles/hostfs", "berth/libcontainer/fault", "berth/libcontainer/host"},
 	"berth/bundles/hostfs":          {"berth/libcontainer/fault"},
 	"berth/spec":                    {"berth/libcontainer/fault"},
-	"berth/libcontainer":            {"berth/libcontainer/cgroups", "berth/libcontainer/compile", "berth/libcontainer/console", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/notify", "berth/libcontainer/program", "berth/libcontainer/state", "berth/libcontainer/sys", "berth/spec"},
+	"berth/libcontainer":            {"berth/libcontainer/cgroups", "berth/libcontainer/compile", "berth/libcontainer/console", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/jsonw", "berth/libcontainer/logs", "berth/libcontainer/notify", "berth/libcontainer/program", "berth/libcontainer/state", "berth/libcontainer/sys", "berth/spec"},
 	"berth/libcontainer/compile":    {"berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/program", "berth/spec"},
 	"berth/libcontainer/program":    {"berth/libcontainer/fault"},
 	"berth/libcontainer/cgroups":    {"berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/sys"},
@@ -124,6 +124,7 @@ var arrows = map[string][]string{
 	"berth/libcontainer/unixsocket": nil,
 	"berth/libcontainer/sys":        {"berth/libcontainer/fault"},
 	"berth/libcontainer/foreground": {"berth/libcontainer", "berth/libcontainer/console", "berth/libcontainer/fault"},
+	"berth/libcontainer/jsonw":      nil,
 	"berth/libcontainer/fault":      nil,
 	"berth/libcontainer/logs":       nil,
 	"berth/spec/gen":                nil,

@@ -1,86 +1,91 @@
-package cli
+// Package jsonw writes JSON without tables of reflection: encoding/json's cost more than
+// the commands that print it.
+package jsonw
 
 import (
 	"strconv"
 	"unicode/utf8"
 )
 
-// jsonWriter writes JSON as encoding/json would, whose tables of reflection cost
-// more than the commands that print it. With an indent it lays out as
+// Writer writes JSON as encoding/json would. With an indent it lays out as
 // json.MarshalIndent does, without one as json.Marshal.
-type jsonWriter struct {
-	buf    []byte
+type Writer struct {
+	Buf    []byte // what is written
 	indent string
 	depth  int
 	fresh  bool // nothing stands in the present object or array yet
 }
 
-func newJSON(indent string) *jsonWriter {
-	return &jsonWriter{buf: make([]byte, 0, 512), indent: indent, fresh: true}
+// New returns a writer.
+func New(indent string) *Writer {
+	return &Writer{Buf: make([]byte, 0, 512), indent: indent, fresh: true}
 }
 
-// begin opens an object or array.
-func (j *jsonWriter) begin(c byte) {
-	j.buf = append(j.buf, c)
+// Begin opens an object or array.
+func (j *Writer) Begin(c byte) {
+	j.Buf = append(j.Buf, c)
 	j.depth++
 	j.fresh = true
 }
 
-// close closes it.
-func (j *jsonWriter) close(c byte) {
+// Close closes it.
+func (j *Writer) Close(c byte) {
 	j.depth--
 	if !j.fresh {
 		j.line()
 	}
-	j.buf = append(j.buf, c)
+	j.Buf = append(j.Buf, c)
 	j.fresh = false
 }
 
-func (j *jsonWriter) line() {
+func (j *Writer) line() {
 	if j.indent == "" {
 		return
 	}
-	j.buf = append(j.buf, '\n')
+	j.Buf = append(j.Buf, '\n')
 	for range j.depth {
-		j.buf = append(j.buf, j.indent...)
+		j.Buf = append(j.Buf, j.indent...)
 	}
 }
 
-// item goes before each element of an array.
-func (j *jsonWriter) item() *jsonWriter {
+// Item goes before each element of an array.
+func (j *Writer) Item() *Writer {
 	if !j.fresh {
-		j.buf = append(j.buf, ',')
+		j.Buf = append(j.Buf, ',')
 	}
 	j.fresh = false
 	j.line()
 	return j
 }
 
-// key writes the name of a member.
-func (j *jsonWriter) key(name string) *jsonWriter {
-	j.item().str(name)
-	j.buf = append(j.buf, ':')
+// Key writes the name of a member.
+func (j *Writer) Key(name string) *Writer {
+	j.Item().Str(name)
+	j.Buf = append(j.Buf, ':')
 	if j.indent != "" {
-		j.buf = append(j.buf, ' ')
+		j.Buf = append(j.Buf, ' ')
 	}
 	return j
 }
 
-func (j *jsonWriter) raw(s string) { j.buf = append(j.buf, s...) }
-func (j *jsonWriter) int(n int)    { j.buf = strconv.AppendInt(j.buf, int64(n), 10) }
+// Raw writes s as it is.
+func (j *Writer) Raw(s string) { j.Buf = append(j.Buf, s...) }
 
-// end closes the outermost object and ends the line.
-func (j *jsonWriter) end() []byte {
-	j.close('}')
-	return append(j.buf, '\n')
+// Int writes a number.
+func (j *Writer) Int(n int) { j.Buf = strconv.AppendInt(j.Buf, int64(n), 10) }
+
+// End closes the outermost object and ends the line.
+func (j *Writer) End() []byte {
+	j.Close('}')
+	return append(j.Buf, '\n')
 }
 
 const hexDigits = "0123456789abcdef"
 
-// str writes a string. What would mean something in HTML is escaped, as in
+// Str writes a string. What would mean something in HTML is escaped, as in
 // runc's output, which is encoding/json's.
-func (j *jsonWriter) str(s string) {
-	b := append(j.buf, '"')
+func (j *Writer) Str(s string) {
+	b := append(j.Buf, '"')
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {
@@ -123,5 +128,5 @@ func (j *jsonWriter) str(s string) {
 			b = append(b, c)
 		}
 	}
-	j.buf = append(b, '"')
+	j.Buf = append(b, '"')
 }
