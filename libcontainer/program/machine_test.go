@@ -306,6 +306,7 @@ func TestSendFD(t *testing.T) {
 	b.Do(CallSendmsg, "send", Int(3), Ptr(msg), Int(0))
 	b.Do(CallExitGroup, "end", Int(0))
 	for _, taker := range []bool{true, false} {
+		before := descriptors(t)
 		m := start(t, b, false)
 		var got []int
 		if taker {
@@ -315,6 +316,11 @@ func TestSendFD(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !taker {
+			m.Kill()
+			m.Close()
+			if after := descriptors(t); after != before {
+				t.Errorf("%d descriptors before, %d after: what nobody takes stays open", before, after)
+			}
 			continue
 		}
 		if len(got) != 1 {
