@@ -11,10 +11,10 @@ package cli
 import (
 	"os"
 	"path/filepath"
-	"strings"
 
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
 )
 
 // Main carries out a command line, whose first element is the program's name,
@@ -96,22 +96,11 @@ func defaultRoot(euid int, env func(string) (string, bool)) string {
 	if euid == 0 {
 		// Engines that run as the host's root set it, too.
 		user, set := env("USER")
-		if set && user == "root" || !mappedRoot() {
+		if set && user == "root" || !host.InUserNS() {
 			return systemRoot
 		}
 	}
 	return dir + "/berth"
-}
-
-// mappedRoot says whether root here is another user on the host: the initial
-// user namespace alone maps all ids in one line (user_namespaces(7)).
-func mappedRoot() bool {
-	b, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return false // a kernel without user namespaces
-	}
-	f := strings.Fields(string(b))
-	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
 }
 
 // prefix puts what the user did before an error of create and run. A step of the

@@ -18,6 +18,7 @@ import (
 
 	"berth/libcontainer"
 	"berth/libcontainer/fault"
+	"berth/libcontainer/host"
 	"berth/libcontainer/jsonw"
 	"berth/libcontainer/logs"
 )
@@ -252,7 +253,7 @@ func TestParseInjection(t *testing.T) {
 }
 
 func TestDefaultRoot(t *testing.T) {
-	if mappedRoot() {
+	if host.InUserNS() {
 		t.Skip("in a user namespace")
 	}
 	for _, c := range []struct {

@@ -11,6 +11,7 @@ import (
 	"berth/libcontainer/fault"
 	"berth/libcontainer/jsonw"
 	"berth/libcontainer/logs"
+	"berth/libcontainer/sys"
 )
 
 // logger writes records: one line each, in one write, since engines read the
@@ -85,18 +86,7 @@ func (l *logger) write(line []byte) { writeAll(l.fd, line) }
 
 // writeAll writes as much as can be written: a log that is full must not end a
 // container's creation.
-func writeAll(fd int, b []byte) {
-	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		if err == unix.EINTR {
-			continue
-		}
-		if n <= 0 || err != nil {
-			return
-		}
-		b = b[n:]
-	}
-}
+func writeAll(fd int, b []byte) { _ = sys.WriteAll(fd, b) }
 
 func (l *logger) format(level logs.Level, msg string, fields []logs.Field) []byte {
 	switch {

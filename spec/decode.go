@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // MaxSize is how many bytes a configuration may have: 16 MiB, a thousand times
@@ -96,7 +97,7 @@ func Load(path string) (*specs.Spec, []byte, []string, error) {
 // bytes. It makes the system calls itself: os.Open would set up the poller of
 // the Go runtime, four more calls, only to learn that a file cannot be polled.
 func ReadFile(path string) ([]byte, error) {
-	fd, err := retry(func() (int, error) {
+	fd, err := sys.Retry(func() (int, error) {
 		return syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	})
 	if err != nil {
@@ -114,7 +115,7 @@ func ReadFile(path string) ([]byte, error) {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
-		n, err := retry(func() (int, error) { return syscall.Read(fd, buf[len(buf):cap(buf)]) })
+		n, err := sys.Retry(func() (int, error) { return syscall.Read(fd, buf[len(buf):cap(buf)]) })
 		switch {
 		case err != nil:
 			e := fault.Wrap("cannot read "+path, err)
@@ -139,15 +140,4 @@ func openError(path string, err error) error {
 		return e
 	}
 	return fault.Wrap("cannot open "+path, err)
-}
-
-// retry repeats a call that a signal has interrupted; the Go runtime's own
-// signals do that too, on file systems such as FUSE.
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
 }

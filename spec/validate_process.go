@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // checkProcess is the PRO rows.
@@ -112,21 +113,13 @@ func mapped(list []specs.LinuxIDMapping, id uint32) bool {
 	return false
 }
 
-// rlimits are the kernel's limits, in the order of their numbers
-// (include/uapi/asm-generic/resource.h).
-var rlimits = []string{
-	"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",
-	"RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE",
-	"RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
-}
-
 // checkRlimits is PRO-10, PRO-11 and PRO-13.
 func (c *checker) checkRlimits(path string, list []specs.POSIXRlimit) {
 	var seen uint32
 	for i, r := range list {
-		n := slices.Index(rlimits, r.Type)
+		n, ok := sys.Rlimit(r.Type)
 		switch {
-		case n < 0:
+		case !ok:
 			c.add(index(path, i)+".type", "wrong rlimit value: "+r.Type)
 		case seen&(1<<n) != 0:
 			c.add(index(path, i)+".type", r.Type+" is listed twice")

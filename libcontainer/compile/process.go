@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/program"
+	"berth/libcontainer/sys"
 )
 
 // oomScore is written by the host's /proc, before the child is anywhere else: to
@@ -111,7 +112,7 @@ const fewFiles = 64
 func (c *compiler) rlimits(late bool) {
 	for i, r := range c.process.Rlimits {
 		c.atProcess(item("rlimits", i))
-		n, ok := program.Rlimit(r.Type)
+		n, ok := sys.Rlimit(r.Type)
 		if !ok {
 			c.fail(c.Path, "wrong rlimit value: "+r.Type, "")
 			continue

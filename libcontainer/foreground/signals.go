@@ -10,6 +10,7 @@ import (
 	"berth/libcontainer"
 	"berth/libcontainer/console"
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // forwarder passes the runtime's signals on to the container's process while it
@@ -62,9 +63,8 @@ func (f *forwarder) wait(p *libcontainer.Process, term *console.Terminal) (int, 
 	pid := p.Pid()
 	for {
 		var ws unix.WaitStatus
-		got, err := unix.Wait4(-1, &ws, 0, nil)
+		got, err := sys.Retry(func() (int, error) { return unix.Wait4(-1, &ws, 0, nil) })
 		switch {
-		case err == unix.EINTR:
 		case err != nil:
 			return -1, fault.Wrap("cannot learn the exit status of the container's process", err)
 		case got == pid && (ws.Exited() || ws.Signaled()):

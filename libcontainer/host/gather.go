@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // minKernel is the oldest kernel that Berth runs on (RHEL 9): it has openat2,
@@ -31,7 +32,7 @@ func Gather() (*Facts, error) {
 	if f.Kernel, err = checkKernel(release); err != nil {
 		return nil, err
 	}
-	f.UserNS = inUserNS(read("/proc/self/uid_map"))
+	f.UserNS = InUserNS()
 	f.Permitted, err = permitted()
 	if err != nil {
 		return nil, err
@@ -91,6 +92,9 @@ func leadingNumber(s string) (n int, rest string, ok bool) {
 	return n, s[i:], err == nil
 }
 
+// InUserNS says whether the caller is in another user namespace than the first.
+func InUserNS() bool { return inUserNS(read("/proc/self/uid_map")) }
+
 // inUserNS says whether a uid_map is not that of the initial user namespace,
 // which alone maps all ids onto themselves in one line, user_namespaces(7).
 func inUserNS(uidMap []byte) bool {
@@ -148,15 +152,10 @@ func exists(path string) bool {
 // magic is the type of the filesystem at path; 0 where there is nothing.
 func magic(path string) int64 {
 	var st unix.Statfs_t
-	for {
-		switch unix.Statfs(path, &st) {
-		case nil:
-			return int64(st.Type)
-		case unix.EINTR:
-		default:
-			return 0
-		}
+	if _, err := sys.Retry(func() (int, error) { return 0, unix.Statfs(path, &st) }); err != nil {
+		return 0
 	}
+	return int64(st.Type)
 }
 
 // read returns a file of procfs or sysfs, whose size stat does not tell; nil
@@ -169,10 +168,7 @@ func read(path string) []byte {
 	defer unix.Close(fd)
 	buf := make([]byte, 2048)
 	for n := 0; ; {
-		got, err := unix.Read(fd, buf[n:])
-		if err == unix.EINTR {
-			continue
-		}
+		got, err := sys.Retry(func() (int, error) { return unix.Read(fd, buf[n:]) })
 		if err != nil {
 			return nil
 		}

@@ -3,6 +3,8 @@
 package jsonw
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -10,7 +12,10 @@ import (
 // Writer writes JSON as encoding/json would. With an indent it lays out as
 // json.MarshalIndent does, without one as json.Marshal.
 type Writer struct {
-	Buf    []byte // what is written
+	Buf []byte // what is written
+	// Bytes keeps in strings what is no UTF-8, since a path may hold any byte, and
+	// escapes no more than JSON wants: for what only Berth itself reads.
+	Bytes  bool
 	indent string
 	depth  int
 	fresh  bool // nothing stands in the present object or array yet
@@ -74,6 +79,30 @@ func (j *Writer) Raw(s string) { j.Buf = append(j.Buf, s...) }
 // Int writes a number.
 func (j *Writer) Int(n int) { j.Buf = strconv.AppendInt(j.Buf, int64(n), 10) }
 
+// Uint writes a number.
+func (j *Writer) Uint(n uint64) { j.Buf = strconv.AppendUint(j.Buf, n, 10) }
+
+// Bool writes true or false.
+func (j *Writer) Bool(b bool) { j.Buf = strconv.AppendBool(j.Buf, b) }
+
+// Strs writes an array of strings.
+func (j *Writer) Strs(list []string) {
+	j.Begin('[')
+	for _, s := range list {
+		j.Item().Str(s)
+	}
+	j.Close(']')
+}
+
+// StrMap writes an object whose members are strings, in the order of their names.
+func (j *Writer) StrMap(m map[string]string) {
+	j.Begin('{')
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		j.Key(name).Str(m[name])
+	}
+	j.Close('}')
+}
+
 // End closes the outermost object and ends the line.
 func (j *Writer) End() []byte {
 	j.Close('}')
@@ -88,7 +117,7 @@ func (j *Writer) Str(s string) {
 	b := append(j.Buf, '"')
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= utf8.RuneSelf {
+		if c >= utf8.RuneSelf && !j.Bytes {
 			r, n := utf8.DecodeRuneInString(s[i:])
 			switch {
 			case r == utf8.RuneError && n == 1:
@@ -117,6 +146,10 @@ func (j *Writer) Str(s string) {
 		case '\t':
 			b = append(b, '\\', 't')
 		case '<', '>', '&':
+			if j.Bytes {
+				b = append(b, c)
+				continue
+			}
 			b = append(b, `\u00`...)
 			b = append(b, hexDigits[c>>4], hexDigits[c&0xf])
 		default:

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 	"berth/libcontainer/unixsocket"
 )
 
@@ -65,18 +66,13 @@ func (p *Proxy) pass(pidfd, main int) error {
 	buf := make([]byte, 4096) // what systemd reads of a message
 	for {
 		fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds, -1); err == unix.EINTR {
-			continue
-		} else if err != nil {
+		if _, err := sys.Retry(func() (int, error) { return unix.Poll(fds, -1) }); err != nil {
 			return fault.Wrap("cannot wait for the container's word", err)
 		}
 		if fds[0].Revents == 0 {
 			return nil // the process has ended, and left no word unread
 		}
-		n, err := unix.Read(p.fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
+		n, err := sys.Retry(func() (int, error) { return unix.Read(p.fd, buf) })
 		if err != nil {
 			return fault.Wrap("cannot read the container's word", err)
 		}

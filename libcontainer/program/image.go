@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // The memory of the child. The addresses are fixed, so that pointers are final
@@ -237,7 +238,7 @@ func Seal(img []byte) (int, error) {
 	if err != nil {
 		return -1, &fault.Error{Msg: "cannot make the container's image", Call: "memfd_create", Err: err}
 	}
-	if err := writeAll(fd, img); err != nil {
+	if err := sys.WriteAll(fd, img); err != nil {
 		unix.Close(fd)
 		return -1, &fault.Error{Msg: "cannot write the container's image", Call: "write", Err: err}
 	}
@@ -250,20 +251,6 @@ func Seal(img []byte) (int, error) {
 }
 
 const mfdExec = 0x10 // MFD_EXEC, Linux 6.3
-
-func writeAll(fd int, b []byte) error {
-	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
-}
 
 // SealFile is Seal for hosts where policy forbids to execute a memfd
 // (vm.memfd_noexec=2, integrity checks): a file in dir that never has a name, so
@@ -285,7 +272,7 @@ func SealFile(img []byte, dir string) (int, error) {
 	if st.Flags&unix.ST_NOEXEC != 0 {
 		return no("execute in", unix.EACCES)
 	}
-	if err := writeAll(fd, img); err != nil {
+	if err := sys.WriteAll(fd, img); err != nil {
 		return no("write", err)
 	}
 	// A descriptor for writing would make execve answer ETXTBSY.

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // Handler is Berth's side of a running program.
@@ -248,11 +249,8 @@ const intermediatePatience = 200
 // before anything else that the child says.
 func (m *Machine) intermediateEnds() {
 	fds := []unix.PollFd{{Fd: int32(m.PidFD), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, intermediatePatience)
-	for err == unix.EINTR {
-		n, err = unix.Poll(fds, intermediatePatience)
-	}
-	if n == 1 {
+	n, err := sys.Retry(func() (int, error) { return unix.Poll(fds, intermediatePatience) })
+	if err == nil && n == 1 {
 		m.reapIntermediate()
 		m.traceExit()
 	}
@@ -471,10 +469,7 @@ func (p *Program) failed(step int, no unix.Errno, kernel string) *fault.Error {
 // died explains the end of a stream that should not have ended.
 func (m *Machine) died() error {
 	var ws unix.WaitStatus
-	pid, err := unix.Wait4(m.Pid, &ws, 0, nil)
-	for err == unix.EINTR {
-		pid, err = unix.Wait4(m.Pid, &ws, 0, nil)
-	}
+	pid, err := sys.Retry(func() (int, error) { return unix.Wait4(m.Pid, &ws, 0, nil) })
 	e := fault.New("the container's init died before it was ready")
 	if err == nil && pid == m.Pid {
 		m.Pid = 0
@@ -512,12 +507,7 @@ func (m *Machine) reapIntermediate() {
 }
 
 func (m *Machine) reap(pid int) {
-	for {
-		_, err := unix.Wait4(pid, nil, 0, nil)
-		if err != unix.EINTR {
-			return
-		}
-	}
+	_, _ = sys.Retry(func() (int, error) { return unix.Wait4(pid, nil, 0, nil) })
 }
 
 // Close gives the descriptors back. A child that still waits for a command ends.

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/sys"
 )
 
 // Text is the call as a person would write it:
@@ -246,7 +248,8 @@ func (k kind) constant(n uint64) (string, bool) {
 			{unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"},
 		}
 	case kLimit:
-		return rlimitName(n)
+		name := sys.RlimitName(n)
+		return name, name != ""
 	}
 	for _, f := range set {
 		if f.bit == n {
@@ -254,30 +257,6 @@ func (k kind) constant(n uint64) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// rlimitNames are the resources of getrlimit(2) by number.
-var rlimitNames = [...]string{
-	"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS",
-	"RLIMIT_NPROC", "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS",
-	"RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
-}
-
-func rlimitName(n uint64) (string, bool) {
-	if n >= uint64(len(rlimitNames)) {
-		return "", false
-	}
-	return rlimitNames[n], true
-}
-
-// Rlimit is the number of a resource limit.
-func Rlimit(name string) (int, bool) {
-	for i, s := range rlimitNames {
-		if s == name {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // OpenHow returns the Data of a struct open_how (openat2(2)).

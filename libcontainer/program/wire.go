@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/sys"
 )
 
 // msgKind says what a message from the child is.
@@ -90,12 +91,10 @@ func (m *Machine) receive() (msg message, fds []int, ok bool, err error) {
 func (m *Machine) recv(buf []byte) (n int, fds []int, pid int, err error) {
 	var oob [128]byte
 	var oobn int
-	for {
+	n, err = sys.Retry(func() (n int, err error) {
 		n, oobn, _, _, err = unix.Recvmsg(m.sock, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
-		if err != unix.EINTR {
-			break
-		}
-	}
+		return n, err
+	})
 	if err == unix.ECONNRESET {
 		// The child died with something of ours unread.
 		return 0, nil, 0, nil
@@ -189,19 +188,14 @@ func fixupMessage(st *Step) ([]byte, error) {
 }
 
 func (m *Machine) send(b []byte) error {
-	for {
-		err := unix.Sendto(m.sock, b, unix.MSG_NOSIGNAL, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EPIPE || err == unix.ECONNRESET {
-			return m.died()
-		}
-		if err != nil {
-			return &fault.Error{Msg: "cannot reach the container's init", Call: "send", Err: err}
-		}
+	_, err := sys.Retry(func() (int, error) { return 0, unix.Sendto(m.sock, b, unix.MSG_NOSIGNAL, nil) })
+	switch err {
+	case nil:
 		return nil
+	case unix.EPIPE, unix.ECONNRESET:
+		return m.died()
 	}
+	return &fault.Error{Msg: "cannot reach the container's init", Call: "send", Err: err}
 }
 
 // Write puts bytes into memory of the child, which waits at a barrier. d must be

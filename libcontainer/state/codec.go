@@ -1,100 +1,13 @@
 package state
 
 import (
-	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/jsonw"
 )
-
-// encoder writes JSON. Strings keep bytes that are no UTF-8, since a path may
-// hold any; only control characters, quotes and backslashes are escaped.
-type encoder struct {
-	buf  []byte
-	more bool // a comma is due before the next member
-}
-
-func (e *encoder) open(c byte) {
-	e.comma()
-	e.buf = append(e.buf, c)
-	e.more = false
-}
-
-func (e *encoder) close(c byte) {
-	e.buf = append(e.buf, c)
-	e.more = true
-}
-
-func (e *encoder) comma() {
-	if e.more {
-		e.buf = append(e.buf, ',')
-	}
-	e.more = true
-}
-
-func (e *encoder) key(name string) *encoder {
-	e.str(name)
-	e.buf = append(e.buf, ':')
-	e.more = false
-	return e
-}
-
-func (e *encoder) int(n int64) {
-	e.comma()
-	e.buf = strconv.AppendInt(e.buf, n, 10)
-}
-
-func (e *encoder) uint(n uint64) {
-	e.comma()
-	e.buf = strconv.AppendUint(e.buf, n, 10)
-}
-
-func (e *encoder) bool(b bool) {
-	e.comma()
-	e.buf = strconv.AppendBool(e.buf, b)
-}
-
-func (e *encoder) strs(list []string) {
-	e.open('[')
-	for _, s := range list {
-		e.str(s)
-	}
-	e.close(']')
-}
-
-func (e *encoder) strMap(m map[string]string) {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	e.open('{')
-	for _, name := range names {
-		e.key(name).str(m[name])
-	}
-	e.close('}')
-}
-
-func (e *encoder) str(s string) {
-	const hex = "0123456789abcdef"
-	e.comma()
-	e.buf = append(e.buf, '"')
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			e.buf = append(e.buf, '\\', c)
-		case c == '\n':
-			e.buf = append(e.buf, '\\', 'n')
-		case c < 0x20:
-			e.buf = append(e.buf, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			e.buf = append(e.buf, c)
-		}
-	}
-	e.buf = append(e.buf, '"')
-}
 
 // decoder reads JSON. The first error stays; after it every method returns at
 // once.
@@ -365,18 +278,14 @@ func (d *decoder) skip(depth int) {
 
 // encodeEntries writes journal entries, each an array of strings on a line.
 func encodeEntries(entries []Entry) []byte {
-	e := encoder{buf: make([]byte, 0, 128*len(entries))}
+	var text []byte
 	for _, entry := range entries {
-		e.open('[')
-		e.str(entry.Kind)
-		for _, arg := range entry.Args {
-			e.str(arg)
-		}
-		e.close(']')
-		e.buf = append(e.buf, '\n')
-		e.more = false
+		j := jsonw.New("")
+		j.Bytes = true
+		j.Strs(append([]string{entry.Kind}, entry.Args...))
+		text = append(append(text, j.Buf...), '\n')
 	}
-	return e.buf
+	return text
 }
 
 func decodeEntry(line []byte) (Entry, error) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
+	"berth/libcontainer/jsonw"
 )
 
 // recordVersion is raised when a reader of the version before would go wrong on
@@ -74,35 +75,35 @@ func (d *Dir) Record() (*Record, error) {
 }
 
 func encodeRecord(r *Record) []byte {
-	e := encoder{buf: make([]byte, 0, 1024)}
-	e.open('{')
-	e.key("version").int(recordVersion)
-	e.key("id").str(r.ID)
-	e.key("bundle").str(r.Bundle)
-	e.key("rootfs").str(r.Rootfs)
-	e.key("pid").int(int64(r.PID))
-	e.key("startTime").uint(r.StartTime)
-	e.key("created").str(r.Created.UTC().Format(time.RFC3339Nano))
-	e.key("uid").int(int64(r.UID))
+	e := jsonw.New("")
+	e.Bytes = true
+	e.Begin('{')
+	e.Key("version").Int(recordVersion)
+	e.Key("id").Str(r.ID)
+	e.Key("bundle").Str(r.Bundle)
+	e.Key("rootfs").Str(r.Rootfs)
+	e.Key("pid").Int(r.PID)
+	e.Key("startTime").Uint(r.StartTime)
+	e.Key("created").Str(r.Created.UTC().Format(time.RFC3339Nano))
+	e.Key("uid").Int(r.UID)
 	if len(r.Annotations) > 0 {
-		e.key("annotations").strMap(r.Annotations)
+		e.Key("annotations").StrMap(r.Annotations)
 	}
-	e.key("cgroupDriver").str(r.CgroupDriver)
-	e.key("cgroups").strs(r.Cgroups)
-	e.key("mark").str(r.Mark)
-	e.key("privatePid").bool(r.PrivatePID)
-	e.key("creating").bool(r.Creating)
-	e.key("hasProcess").bool(r.HasProcess)
-	e.key("noPivot").bool(r.NoPivot)
-	e.key("noNewKeyring").bool(r.NoNewKeyring)
-	e.key("listenFDs").int(int64(r.ListenFDs))
-	e.key("preserveFDs").int(int64(r.PreserveFDs))
-	e.key("notify").bool(r.Notify)
-	e.key("ignored").uint(r.Ignored)
-	e.key("blocked").uint(r.Blocked)
-	e.key("program").uint(r.Program)
-	e.close('}')
-	return append(e.buf, '\n')
+	e.Key("cgroupDriver").Str(r.CgroupDriver)
+	e.Key("cgroups").Strs(r.Cgroups)
+	e.Key("mark").Str(r.Mark)
+	e.Key("privatePid").Bool(r.PrivatePID)
+	e.Key("creating").Bool(r.Creating)
+	e.Key("hasProcess").Bool(r.HasProcess)
+	e.Key("noPivot").Bool(r.NoPivot)
+	e.Key("noNewKeyring").Bool(r.NoNewKeyring)
+	e.Key("listenFDs").Int(r.ListenFDs)
+	e.Key("preserveFDs").Int(r.PreserveFDs)
+	e.Key("notify").Bool(r.Notify)
+	e.Key("ignored").Uint(r.Ignored)
+	e.Key("blocked").Uint(r.Blocked)
+	e.Key("program").Uint(r.Program)
+	return e.End()
 }
 
 // decodeRecord takes a record apart. The version stands first, so that a newer

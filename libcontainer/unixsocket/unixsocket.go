@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"berth/libcontainer/sys"
 )
 
 // most is how many bytes of a path fit into an address, with its NUL.
@@ -30,13 +32,7 @@ func Connect(path string, typ int) (fd int, err error) {
 		defer unix.Close(file)
 		name = self(file)
 	}
-	for {
-		err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
+	if _, err = sys.Retry(func() (int, error) { return 0, unix.Connect(fd, &unix.SockaddrUnix{Name: name}) }); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
