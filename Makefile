@@ -10,7 +10,7 @@ GOFLAGS_BUILD = -trimpath -tags urfave_cli_no_docs -ldflags '-s -w -X main.commi
 COMMIT       := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 
-.PHONY: all go-version build install uninstall test test-quick bench lint fuzz generate golden man deps clean
+.PHONY: all go-version build install uninstall test test-quick test-diff bench lint fuzz generate golden man deps clean
 
 all: build
 
@@ -40,6 +40,12 @@ test: go-version deps lint build
 # Without root, without packages: the pure part.
 test-quick:
 	$(GO) test ./spec/... ./libcontainer/... ./cli/... ./bundles/...
+
+# Random configs under Berth, runc and crun; what differs and is not argued fails.
+N    ?= 1000
+SEED ?= 1
+test-diff: deps build
+	$(GO) test -count=1 -timeout 60m -v -run AgainstPeers ./tests/diff -args -n $(N) -seed $(SEED) | grep -v -e '^=== ' -e '^    --- PASS'
 
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./spec ./libcontainer/... ./cli/...

@@ -124,8 +124,10 @@ func (c *compiler) finalPropagation() {
 	}
 	c.at("linux.rootfsPropagation")
 	flag, rec, _ := propagation(word)
-	if rec {
+	if rec && (flag == unix.MS_SHARED || flag == unix.MS_UNBINDABLE) {
 		flag |= unix.MS_REC
 	}
+	// rprivate and rslave have been so from the beginning (rootPropagation), for all
+	// mounts but those of which the config itself says something else since.
 	c.mountFlags("/", flag, "set the propagation of the root")
 }

@@ -112,3 +112,16 @@ func TestPrivateBelowShared(t *testing.T) {
 		})
 	}
 }
+
+// What an entry asks for itself holds against rootfsPropagation, which is about the
+// root and what came with it.
+func TestRootfsPropagationAndTheEntries(t *testing.T) {
+	for word, want := range map[string]string{"rprivate": "shared", "rslave": "shared", "private": "shared", "slave": "shared", "rshared": "shared"} {
+		one(t, scenario{
+			name: word,
+			change: on(rootfsPropagation(word), mounts(tmpfs("/m", "shared")),
+				harness.Shell("grep ' /m ' /proc/self/mountinfo | cut -d' ' -f7 | cut -d: -f1")),
+			out: want,
+		})
+	}
+}
