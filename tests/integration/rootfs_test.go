@@ -2,6 +2,8 @@ package integration
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,5 +107,28 @@ func TestBundleThatTheContainersRootCannotReach(t *testing.T) {
 	}
 	if out := c.Must("run", "--bundle", c.bundle, c.id); strings.TrimSpace(out) != "0\n2" {
 		t.Errorf("got %q", out)
+	}
+}
+
+// Mount points that are links to what is not there yet are made at their ends, however
+// many there are: no descriptor of one stays open for the next.
+func TestManyDanglingLinks(t *testing.T) {
+	const n = 300
+	c := newContainer(t, harness.Shell("cat /links/* | sort | uniq -c; ls /made/deep | wc -l"), func(s *specs.Spec) {
+		for i := range n {
+			s.Mounts = append(s.Mounts, specs.Mount{
+				Destination: "/links/" + strconv.Itoa(i), Type: "bind", Source: "source", Options: []string{"bind"},
+			})
+		}
+	})
+	if err := os.WriteFile(filepath.Join(c.bundle, "source"), []byte("bound\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		symlink("/made/deep/"+strconv.Itoa(i), "links/"+strconv.Itoa(i))(t, c.bundle)
+	}
+	res := c.Via(shell(`ulimit -S -n 128; exec "$@"`), "run", "--bundle", c.bundle, c.id)
+	if got := strings.Fields(res.Stdout); res.Code != 0 || len(got) != 3 || got[0] != "300" || got[1] != "bound" || got[2] != "300" {
+		t.Errorf("%d %q %s", res.Code, res.Stdout, res.Stderr)
 	}
 }
