@@ -10,3 +10,13 @@ func (c *call) container() (*libcontainer.Container, error) {
 	}
 	return rt.Open(c.args[0])
 }
+
+// onContainer does something to it.
+func (c *call) onContainer(do func(*libcontainer.Container) error) (int, error) {
+	ct, err := c.container()
+	if err != nil {
+		return 1, err
+	}
+	defer ct.Close()
+	return 0, do(ct)
+}

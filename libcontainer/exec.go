@@ -197,7 +197,7 @@ func (j *Execution) cgroups(req *compile.EnterRequest) (int, error) {
 	}
 	if h == nil {
 		if len(j.opt.Cgroups) > 0 {
-			return -1, fault.New("the container has no cgroups of its own")
+			return -1, errNoCgroups
 		}
 		return -1, nil
 	}

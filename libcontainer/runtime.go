@@ -1,5 +1,5 @@
 // Package libcontainer is the life of a container: create, start, state, wait, kill,
-// delete, list, and explain, which shows what create would do. Each is a short
+// pause, resume, ps, delete, list, and explain, which shows what create would do. Each is a short
 // orchestration of the packages below it; nothing here prints or knows of command
 // lines, and nothing changes the calling process: no signal is caught, no child is
 // reaped but the container's own process, no descriptor is used that was not given.

@@ -32,7 +32,7 @@ func describe(d *state.Dir, rec *state.Record) (*State, error) {
 		s.Pid = p.PID()
 		p.Close()
 	}
-	if (status == state.Running || status == state.Created) && paused(rec) {
+	if alive(status) && paused(rec) {
 		s.Status = statusPaused
 	}
 	return s, nil
@@ -47,8 +47,7 @@ func paused(rec *state.Record) bool {
 		return false
 	}
 	defer h.Close()
-	frozen, err := h.Frozen()
-	return err == nil && frozen
+	return frozen(h)
 }
 
 // List describes all containers. One that is being made or removed just now, and

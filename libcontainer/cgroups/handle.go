@@ -192,7 +192,7 @@ func (c *cgroup) freeze(fd int) error {
 				return err
 			}
 			return &fault.Error{
-				Msg: "the container cannot be paused: its processes do not stand still", Call: c.dir() + "/freezer.state",
+				Msg: "unable to freeze: the container's processes do not stand still", Call: c.dir() + "/freezer.state",
 				Hint: "one may be waiting for a device or a network filesystem",
 			}
 		}
@@ -214,7 +214,13 @@ func (h *handle) Thaw() error {
 	if err != nil {
 		return err
 	}
-	return c.setFreezer(fd, "THAWED")
+	if err := c.setFreezer(fd, "THAWED"); err != nil {
+		return err
+	}
+	if still, err := isFrozen(fd); err == nil && still {
+		return &fault.Error{Msg: "unable to thaw: the container's processes stand still all the same", Call: c.dir() + "/freezer.state", Hint: "a cgroup above it is frozen"}
+	}
+	return nil
 }
 
 // Frozen is false where there is no freezer or no cgroup any more.
