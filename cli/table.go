@@ -73,6 +73,7 @@ var commands = []*command{
 	&startCommand,
 	&stateCommand,
 	&tryCommand,
+	&updateCommand,
 	&versionCommand,
 }
 

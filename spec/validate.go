@@ -47,18 +47,20 @@ func ValidateProcess(p *specs.Process, s *specs.Spec, path string) fault.List {
 }
 
 // ValidateResources returns everything that is wrong with resource limits by
-// themselves, such as an update brings. Limits that depend on each other (swap
-// on memory, burst on quota) must be merged with those in force beforehand.
+// themselves, such as an update brings: what one that is not named has to be, that in
+// force decides.
 func ValidateResources(r *specs.LinuxResources, path string) fault.List {
-	c := &checker{s: &specs.Spec{}}
+	c := &checker{s: &specs.Spec{}, change: true}
 	c.checkResources(path, r)
 	return c.errs
 }
 
 // checker gathers errors. Paths are put together only once there is one.
 type checker struct {
-	s    *specs.Spec
-	errs fault.List
+	s *specs.Spec
+	// change says that the resources change those in force.
+	change bool
+	errs   fault.List
 }
 
 func (c *checker) add(path, msg string) { c.errs = append(c.errs, fault.At(path, msg)) }

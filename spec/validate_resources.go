@@ -98,6 +98,7 @@ func (c *checker) checkMemory(path string, m *specs.LinuxMemory) {
 	switch {
 	case swap <= 0 || limit < 0:
 		// Unlimited, not set, or more than nothing to compare with.
+	case limit == 0 && c.change:
 	case limit == 0:
 		c.add(path+".swap", "a limit of memory and swap together needs a limit of memory")
 	case swap < limit:

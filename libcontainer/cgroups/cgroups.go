@@ -107,8 +107,9 @@ type Handle interface {
 	EntryDir() string
 	// Entry is the way in for a process that joins, see handle.Entry.
 	Entry(below []string) (*Entry, error)
-	// Set writes the limits that r holds and leaves all others as they are.
-	Set(r *specs.LinuxResources) error
+	// Set writes the limits that r holds and leaves all others as they are; when it
+	// fails, these too. The warnings are as the Plan's.
+	Set(r *specs.LinuxResources) (warnings []string, err error)
 	// Procs lists the pids in the container's cgroup and all below it, ascending.
 	Procs() ([]int, error)
 	// Freeze stops all processes and returns when they stand still.

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -101,7 +102,8 @@ func (l *limits) memory(r *specs.LinuxResources) error {
 	if v := value(m.Reservation); v != 0 {
 		l.add("memory", "soft_limit_in_bytes", itoa(v), "reserve memory", "memory.reservation")
 	}
-	if m.Swappiness != nil {
+	// The largest number is -1 without its sign, by which engines mean "not set".
+	if m.Swappiness != nil && *m.Swappiness != math.MaxUint64 {
 		if *m.Swappiness > 100 {
 			return wrong("memory.swappiness", utoa(*m.Swappiness)+" is not in 0..100")
 		}

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -451,12 +452,40 @@ func writeError(a *action, err error) error {
 			peak, _ := readNumber(a.cgroup.fd, "memory.max_usage_in_bytes")
 			e.Hint = "current usage: " + itoa(usage) + ", peak usage: " + itoa(peak)
 		}
+	case e.Errno == unix.EINVAL:
+		e.Hint = atOdds(a)
 	case e.Errno == unix.EPERM && strings.HasPrefix(a.file, "devices."):
 		e.Hint = "the parent cgroup does not allow it"
-	case strings.HasPrefix(a.file, "cpuset.") && (e.Errno == unix.EACCES || e.Errno == unix.ERANGE || e.Errno == unix.EINVAL):
+	}
+	if e.Hint == "" && strings.HasPrefix(a.file, "cpuset.") && (e.Errno == unix.EACCES || e.Errno == unix.ERANGE || e.Errno == unix.EINVAL) {
 		e.Hint = "not all of these are there, or the parent cgroup has them"
 	}
 	return e
+}
+
+// atOdds lists the values in force that the kernel holds a new one against, where it
+// answers EINVAL for both of a pair that does not fit.
+func atOdds(a *action) string {
+	var hint string
+	for _, pair := range [...][]string{
+		{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"},
+		{"cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"},
+		{"cpu.rt_period_us", "cpu.rt_runtime_us"},
+		{"cpu.shares", "cpu.idle"},
+	} {
+		if !slices.Contains(pair, a.file) {
+			continue
+		}
+		for _, file := range pair {
+			if n, err := readNumber(a.cgroup.fd, file); err == nil {
+				hint += ", " + file + " " + itoa(n)
+			}
+		}
+	}
+	if hint == "" {
+		return ""
+	}
+	return "in force:" + hint[1:]
 }
 
 // pageSizes lists the sizes that the hugetlb controller has files for.

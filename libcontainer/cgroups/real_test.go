@@ -242,7 +242,7 @@ func TestSet(t *testing.T) {
 	again := m.again(t)
 	mem := func(limit, swap int64) {
 		t.Helper()
-		if err := again.Set(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, Swap: &swap}}); err != nil {
+		if _, err := again.Set(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, Swap: &swap}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -256,13 +256,13 @@ func TestSet(t *testing.T) {
 		t.Errorf("unlimited: memory %s, with swap %s", a, b)
 	}
 	// A quota below the burst in force is refused unless the burst falls first.
-	if err := again.Set(&specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(20000)), Burst: ptr(uint64(0))}}); err != nil {
+	if _, err := again.Set(&specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(20000)), Burst: ptr(uint64(0))}}); err != nil {
 		t.Fatal(err)
 	}
 	if q, p := get(t, m, "cpu", "cpu.cfs_quota_us"), get(t, m, "cpu", "cpu.cfs_period_us"); q != "20000" || p != "100000" {
 		t.Errorf("quota %s, period %s", q, p)
 	}
-	err := again.Set(&specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}})
+	_, err := again.Set(&specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}})
 	want := `cannot bind to these cpus: linux.resources.cpu.cpus: write "4000" to ` + m.Dirs["cpuset"] + "/cpuset.cpus: "
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("a cpu that is not there: %v", err)
@@ -278,11 +278,11 @@ func TestMemoryBelowUsage(t *testing.T) {
 		return n > 8<<20
 	})
 	check := &specs.LinuxMemory{Limit: ptr(int64(1 << 20)), CheckBeforeUpdate: ptr(true)}
-	if err := m.Set(&specs.LinuxResources{Memory: check}); err == nil || !strings.Contains(err.Error(), "is less than the memory in use") {
+	if _, err := m.Set(&specs.LinuxResources{Memory: check}); err == nil || !strings.Contains(err.Error(), "is less than the memory in use") {
 		t.Errorf("checked before: %v", err)
 	}
 	check.CheckBeforeUpdate = nil
-	if err := m.Set(&specs.LinuxResources{Memory: check}); err == nil || !strings.Contains(err.Error(), "current usage: ") {
+	if _, err := m.Set(&specs.LinuxResources{Memory: check}); err == nil || !strings.Contains(err.Error(), "current usage: ") {
 		t.Errorf("refused by the kernel: %v", err)
 	}
 }
