@@ -95,7 +95,7 @@ func explainJSON(plan *libcontainer.Setup) ([]byte, error) {
 		for i, a := range plan.Cgroups.Actions {
 			doc.Actions = append(doc.Actions, explainAction{
 				Number: i + 1, Kind: a.Kind.String(), File: a.Path, Else: a.Else, Value: a.Data,
-				Why: a.Why, Path: a.JSON, Optional: a.Optional,
+				Why: a.Why, Path: a.JSONPath, Optional: a.Optional,
 			})
 		}
 	}
@@ -114,7 +114,7 @@ func explainSteps(steps []program.Step, numbered bool) []explainStep {
 	out := make([]explainStep, len(steps))
 	for i := range steps {
 		st := &steps[i]
-		s := explainStep{Why: st.Why, Call: st.Text(), Path: st.Path}
+		s := explainStep{Why: st.Why, Call: st.Text(), Path: st.JSONPath}
 		if numbered {
 			s.Number, s.Phase = i+1, st.Phase.String()
 		}

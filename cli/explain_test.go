@@ -30,22 +30,22 @@ func samplePlan() *libcontainer.Setup {
 		},
 		Facts: &host.Facts{Kernel: host.Version{Major: 6, Minor: 1}, AppArmor: true, Cgroup: host.Cgroup{Mode: host.Hybrid}},
 		Cgroups: &cgroups.Plan{Warnings: []string{"memory.kernel has no effect"}, Actions: []cgroups.Action{
-			{Kind: cgroups.Mkdir, Path: "/sys/fs/cgroup/memory/c", Why: "the container's cgroup", JSON: "linux.cgroupsPath"},
+			{Kind: cgroups.Mkdir, Path: "/sys/fs/cgroup/memory/c", Why: "the container's cgroup", JSONPath: "linux.cgroupsPath"},
 			{Kind: cgroups.Inherit, Path: "/sys/fs/cgroup/cpuset/c/cpuset.cpus", Why: "a new cpuset takes no process while this is empty"},
-			{Kind: cgroups.Write, Path: "/sys/fs/cgroup/memory/c/memory.swappiness", Else: "/sys/fs/cgroup/memory/c/other", Data: "5\n", Why: "set it", JSON: "linux.resources.memory.swappiness", Optional: true},
+			{Kind: cgroups.Write, Path: "/sys/fs/cgroup/memory/c/memory.swappiness", Else: "/sys/fs/cgroup/memory/c/other", Data: "5\n", Why: "set it", JSONPath: "linux.resources.memory.swappiness", Optional: true},
 		}},
 		Program: &compile.Result{
 			Warnings: []*fault.Error{fault.At("process.user.umask", "a warning")},
 			Program: &program.Program{
 				CloneFlags: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
 				Steps: []program.Step{
-					{Call: program.CallOpenat2, Args: []program.Arg{program.Int(5), program.Path("/proc"), program.Path("how"), program.Int(24)}, Result: target, Why: "open the mount point /proc", Path: "mounts[0]", Phase: program.PhaseMounts, Fixups: []program.Fixup{
+					{Call: program.CallOpenat2, Args: []program.Arg{program.Int(5), program.Path("/proc"), program.Path("how"), program.Int(24)}, Result: target, Why: "open the mount point /proc", JSONPath: "mounts[0]", Phase: program.PhaseMounts, Fixups: []program.Fixup{
 						{On: []unix.Errno{unix.ENOENT, unix.ENOTDIR}, Why: "make the missing mount point", Steps: []program.Step{mk}, Then: program.Retry},
 						{On: []unix.Errno{unix.EPERM}, Why: "take another one", Then: program.Next},
 					}},
-					{Call: program.CallOpenat2, Args: mk.Args, Why: "look for it in a place whose name is too long for one line of the column", Path: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.ENOENT, Skip: 2}, {Errno: unix.EACCES, Skip: 2}, {Errno: unix.EEXIST}}},
-					{Call: program.CallExpect, Args: []program.Arg{program.Ptr(stat), program.Int(15), program.Int(4), program.Int(8), program.Int(0)}, Why: "see that it is a directory", Path: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.ENOTDIR, Skip: 1}}},
-					{Call: program.CallExpect, Args: []program.Arg{program.Int(0), program.Int(0), program.Int(1), program.Int(8), program.Int(0)}, Why: "search no further", Path: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.EAGAIN, Skip: 1}}},
+					{Call: program.CallOpenat2, Args: mk.Args, Why: "look for it in a place whose name is too long for one line of the column", JSONPath: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.ENOENT, Skip: 2}, {Errno: unix.EACCES, Skip: 2}, {Errno: unix.EEXIST}}},
+					{Call: program.CallExpect, Args: []program.Arg{program.Ptr(stat), program.Int(15), program.Int(4), program.Int(8), program.Int(0)}, Why: "see that it is a directory", JSONPath: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.ENOTDIR, Skip: 1}}},
+					{Call: program.CallExpect, Args: []program.Arg{program.Int(0), program.Int(0), program.Int(1), program.Int(8), program.Int(0)}, Why: "search no further", JSONPath: "mounts[0]", Phase: program.PhaseMounts, Harmless: []program.Harmless{{Errno: unix.EAGAIN, Skip: 1}}},
 					{Call: program.CallBarrier, Args: []program.Arg{program.Int(int(program.BarrierReady))}, Why: "tell the runtime that the container is created", Phase: program.PhaseStart},
 					{Call: program.CallClose, Args: []program.Arg{program.From(target)}, Why: "close it", Phase: program.PhaseStart},
 				},

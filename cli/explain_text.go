@@ -121,8 +121,8 @@ func (p *page) actions(plan *libcontainer.Setup) int {
 	last := "?"
 	for i := range all {
 		a := &all[i]
-		if a.JSON != last {
-			last = a.JSON
+		if a.JSONPath != last {
+			last = a.JSONPath
 			p.under(last)
 		}
 		p.row(i+1, a.Why, actionText(a))
@@ -180,8 +180,8 @@ func (p *page) steps(prog *program.Program) int {
 			path = "?"
 			continue
 		}
-		if st.Path != path {
-			path = st.Path
+		if st.JSONPath != path {
+			path = st.JSONPath
 			p.under(path)
 		}
 		p.step(i, st)

@@ -137,14 +137,14 @@ func TestJSONString(t *testing.T) {
 // errorsToLog are the shapes that an error can have.
 func errorsToLog() []error {
 	step := &fault.Error{
-		Msg: "cannot attach the mount to /data", Step: 50, Path: "mounts[7]", Call: `move_mount(mount, "", target, "", 0)`,
+		Msg: "cannot attach the mount to /data", Step: 50, JSONPath: "mounts[7]", Call: `move_mount(mount, "", target, "", 0)`,
 		Errno: unix.EINVAL, Hint: "a hint",
 	}
 	return []error{
 		fault.New("container does not exist"),
 		prefix("create", step),
 		fault.Wrap("cannot read it", &os.PathError{Op: "open", Path: "/x", Err: unix.EACCES}),
-		fault.List{fault.At("process.cwd", "process.cwd must be absolute"), {Msg: "unknown", Path: "linux.x", Pos: "3:4"}},
+		fault.List{fault.At("process.cwd", "process.cwd must be absolute"), {Msg: "unknown", JSONPath: "linux.x", Pos: "3:4"}},
 		prefix("run", fault.List{fault.At("process.cwd", "process.cwd must be absolute")}),
 		errors.New("plain\t\"error\""),
 	}

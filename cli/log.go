@@ -241,7 +241,7 @@ func details(j *jsonw.Writer, err error) {
 		j.Key("step").Int(d.Step)
 	}
 	for _, p := range [...]struct{ name, text string }{
-		{"path", d.Path},
+		{"path", d.JSONPath},
 		{"pos", d.Pos},
 		{"call", d.Call},
 	} {
@@ -281,7 +281,7 @@ func flatten(err error) fault.Error {
 		if d.Errno == 0 {
 			d.Errno = e.Errno
 		}
-		first(&d.Path, e.Path)
+		first(&d.JSONPath, e.JSONPath)
 		first(&d.Pos, e.Pos)
 		first(&d.Call, e.Call)
 		first(&d.Hint, e.Hint)

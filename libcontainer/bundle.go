@@ -64,17 +64,17 @@ func (b *Bundle) findRootfs() error {
 	}
 	fi, err := os.Lstat(p)
 	if err != nil {
-		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: p, Err: errno(err)}
+		return &fault.Error{Msg: "invalid rootfs", JSONPath: "root.path", Call: p, Err: errno(err)}
 	}
 	if fi.Mode()&os.ModeSymlink != 0 {
-		return &fault.Error{Msg: "invalid rootfs: not an absolute path, or a symlink", Path: "root.path", Call: p}
+		return &fault.Error{Msg: "invalid rootfs: not an absolute path, or a symlink", JSONPath: "root.path", Call: p}
 	}
 	if !fi.IsDir() {
-		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: p, Err: unix.ENOTDIR}
+		return &fault.Error{Msg: "invalid rootfs", JSONPath: "root.path", Call: p, Err: unix.ENOTDIR}
 	}
 	dir, err := filepath.EvalSymlinks(p)
 	if err != nil {
-		return &fault.Error{Msg: "invalid rootfs", Path: "root.path", Call: p, Err: errno(err)}
+		return &fault.Error{Msg: "invalid rootfs", JSONPath: "root.path", Call: p, Err: errno(err)}
 	}
 	b.Rootfs = dir
 	return nil

@@ -18,7 +18,7 @@ func (r *Runtime) beforeAction(i int, a *cgroups.Action) error {
 	if in.Kill {
 		killSelf()
 	}
-	return &fault.Error{Msg: "cannot " + a.Why, Path: a.JSON, Call: a.Kind.String() + " " + a.Path, Errno: unix.Errno(in.Errno), Hint: "injected"}
+	return &fault.Error{Msg: "cannot " + a.Why, JSONPath: a.JSONPath, Call: a.Kind.String() + " " + a.Path, Errno: unix.Errno(in.Errno), Hint: "injected"}
 }
 
 // point is a place between two effects on the host, where a runtime that is killed

@@ -63,7 +63,7 @@ func writeMap(pid int, file, path string, m []specs.LinuxIDMapping) error {
 	text := mapText(m)
 	if err := writeProc(pid, file, text); err != nil {
 		return &fault.Error{
-			Msg: "cannot write " + file + " of the container's user namespace", Path: path,
+			Msg: "cannot write " + file + " of the container's user namespace", JSONPath: path,
 			Call: "write " + strconv.Quote(text), Err: err, Hint: "do the ranges overlap, or are they not mapped here?",
 		}
 	}
@@ -90,7 +90,7 @@ func runMapper(name string, pid int, path string, m []specs.LinuxIDMapping) erro
 	if err == nil {
 		return nil
 	}
-	e := &fault.Error{Msg: name + " failed", Path: path, Call: name + " " + strings.Join(args, " "), Err: err, Hint: strings.TrimSpace(string(out))}
+	e := &fault.Error{Msg: name + " failed", JSONPath: path, Call: name + " " + strings.Join(args, " "), Err: err, Hint: strings.TrimSpace(string(out))}
 	if e.Hint == "" {
 		e.Hint = "install newuidmap and newgidmap (Debian: uidmap) and give the user ranges in /etc/subuid and /etc/subgid"
 	}
@@ -107,7 +107,7 @@ func writeTimeOffsets(pid int, l *specs.Linux) error {
 		}
 	}
 	if err := writeProc(pid, "timens_offsets", b.String()); err != nil {
-		return &fault.Error{Msg: "cannot set the clocks' offsets", Path: "linux.timeOffsets", Call: "write " + strconv.Quote(b.String()), Err: err}
+		return &fault.Error{Msg: "cannot set the clocks' offsets", JSONPath: "linux.timeOffsets", Call: "write " + strconv.Quote(b.String()), Err: err}
 	}
 	return nil
 }

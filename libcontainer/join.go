@@ -23,13 +23,13 @@ func openJoins(joins []compile.Join) (fds []int, err error) {
 		fd, err := openNamespace(j.File)
 		if err != nil {
 			return fds, &fault.Error{
-				Msg: "cannot open the " + j.Word + " namespace to join", Path: j.JSON, Call: "open " + j.File, Err: err,
+				Msg: "cannot open the " + j.Word + " namespace to join", JSONPath: j.JSONPath, Call: "open " + j.File, Err: err,
 			}
 		}
 		fds = append(fds, fd)
 		if typ, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || uintptr(typ) != j.Type {
 			return fds, &fault.Error{
-				Msg: "cannot join the " + j.Word + " namespace", Path: j.JSON, Errno: unix.EINVAL,
+				Msg: "cannot join the " + j.Word + " namespace", JSONPath: j.JSONPath, Errno: unix.EINVAL,
 				Hint: j.File + " is not a " + j.Word + " namespace",
 			}
 		}
@@ -76,7 +76,7 @@ func notOurs(j *compile.Join, fd int) error {
 	if unix.Stat("/proc/self/ns/"+own, &a) != nil || unix.Fstat(fd, &b) != nil || a.Dev != b.Dev || a.Ino != b.Ino {
 		return nil
 	}
-	return fault.At(j.JSON, msg)
+	return fault.At(j.JSONPath, msg)
 }
 
 func closeAll(fds []int) {

@@ -104,8 +104,8 @@ func TestLexer(t *testing.T) {
 			if !strings.Contains(e.Msg, c.err) {
 				t.Errorf("message %q lacks %q", e.Msg, c.err)
 			}
-			if c.path != "" && e.Path != c.path {
-				t.Errorf("path %q, want %q", e.Path, c.path)
+			if c.path != "" && e.JSONPath != c.path {
+				t.Errorf("path %q, want %q", e.JSONPath, c.path)
 			}
 			if c.pos != "" && e.Pos != c.pos {
 				t.Errorf("position %q, want %q", e.Pos, c.pos)

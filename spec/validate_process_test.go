@@ -152,8 +152,8 @@ func TestProcessAlone(t *testing.T) {
 		t.Fatal(list)
 	}
 	for i := range want {
-		if list[i].Path != want[i] {
-			t.Errorf("got %s, want %s", list[i].Path, want[i])
+		if list[i].JSONPath != want[i] {
+			t.Errorf("got %s, want %s", list[i].JSONPath, want[i])
 		}
 	}
 	if list := ValidateProcess(&specs.Process{Cwd: "/", Args: []string{"a"}}, nil, "process"); len(list) > 0 {

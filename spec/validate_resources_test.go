@@ -146,7 +146,7 @@ func TestValidateBlockIO(t *testing.T) {
 // TestResourcesAlone is how update validates.
 func TestResourcesAlone(t *testing.T) {
 	list := ValidateResources(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(-2))}}, "resources")
-	if len(list) != 1 || list[0].Path != "resources.pids.limit" {
+	if len(list) != 1 || list[0].JSONPath != "resources.pids.limit" {
 		t.Error(list)
 	}
 	// What swap needs is in force already, or the kernel says that it is not.

@@ -73,8 +73,8 @@ func check(t *testing.T, rules []rule) {
 			if len(list) != 1 {
 				t.Fatalf("%d errors, want 1: %v", len(list), list)
 			}
-			if list[0].Path != r.path || !strings.Contains(list[0].Msg, r.text) {
-				t.Errorf("got %q at %s\nwant %q at %s", list[0].Msg, list[0].Path, r.text, r.path)
+			if list[0].JSONPath != r.path || !strings.Contains(list[0].Msg, r.text) {
+				t.Errorf("got %q at %s\nwant %q at %s", list[0].Msg, list[0].JSONPath, r.text, r.path)
 			}
 		})
 	}
@@ -201,14 +201,14 @@ func TestAllAtOnce(t *testing.T) {
 		list := Validate(s)
 		var got []string
 		for _, e := range list {
-			got = append(got, e.Path)
+			got = append(got, e.JSONPath)
 		}
 		if strings.Join(got, " ") != strings.Join(want, " ") {
 			t.Fatalf("got  %q\nwant %q", got, want)
 		}
 	}
 	var e *fault.Error
-	if err := Validate(s).OrNil(); !errors.As(err, &e) || e.Path != "ociVersion" {
+	if err := Validate(s).OrNil(); !errors.As(err, &e) || e.JSONPath != "ociVersion" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -225,7 +225,7 @@ func TestValidateConfigs(t *testing.T) {
 		}
 		for _, w := range Warnings(s) {
 			// These three of containerd's CRI are mapped without an option.
-			if name != "cri-userns-idmap.json" || !strings.HasSuffix(w.Path, ".uidMappings") {
+			if name != "cri-userns-idmap.json" || !strings.HasSuffix(w.JSONPath, ".uidMappings") {
 				t.Errorf("%s: warning %v", name, w)
 			}
 		}
@@ -281,7 +281,7 @@ func TestWarnings(t *testing.T) {
 			list := Warnings(s)
 			switch {
 			case r.text == "" && len(list) == 0:
-			case len(list) != 1 || list[0].Path != r.path || !strings.Contains(list[0].Msg, r.text):
+			case len(list) != 1 || list[0].JSONPath != r.path || !strings.Contains(list[0].Msg, r.text):
 				t.Errorf("got %v, want %q at %s", fault.List(list), r.text, r.path)
 			}
 		})
@@ -298,7 +298,7 @@ func TestKnownCapabilities(t *testing.T) {
 			t.Errorf("%s is unknown", name)
 		}
 	}
-	if w := ProcessWarnings(&specs.Process{Capabilities: &specs.LinuxCapabilities{Ambient: []string{"x"}}}, "p"); len(w) != 1 || w[0].Path != "p.capabilities.ambient[0]" {
+	if w := ProcessWarnings(&specs.Process{Capabilities: &specs.LinuxCapabilities{Ambient: []string{"x"}}}, "p"); len(w) != 1 || w[0].JSONPath != "p.capabilities.ambient[0]" {
 		t.Errorf("got %v", fault.List(w))
 	}
 }

@@ -47,8 +47,8 @@ type Action struct {
 	Data string
 	// Why says in words what it is for.
 	Why string
-	// JSON is the path in config.json of the property that asked for it.
-	JSON string
+	// JSONPath is the path in config.json of the property that asked for it.
+	JSONPath string
 	// Optional is true when a control file that the kernel lacks is no error.
 	Optional bool
 	// Group, where not 0, joins neighbouring writes that the kernel checks against

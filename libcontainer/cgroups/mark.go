@@ -97,7 +97,7 @@ func readMark(get func(name string, buf []byte) (int, error)) (string, error) {
 // owned is the error for a cgroup that is another container's.
 func owned(fd int, dir string) error {
 	e := &fault.Error{
-		Msg: "container's cgroup is not empty: it is another container's", Path: "linux.cgroupsPath", Call: dir, Errno: unix.EEXIST,
+		Msg: "container's cgroup is not empty: it is another container's", JSONPath: "linux.cgroupsPath", Call: dir, Errno: unix.EEXIST,
 		Hint: "it is being made or removed at this moment",
 	}
 	if mark, err := markOf(fd); err == nil && mark != "" {

@@ -85,9 +85,9 @@ func locate(h *host.Hierarchy, cgroupsPath, id string) (*cgroup, error) {
 		own, err := split(h.Own)
 		if err != nil {
 			return nil, &fault.Error{
-				Msg:  "the caller's own cgroup " + h.Own + " in the " + c.name() + " hierarchy cannot be seen",
-				Path: "linux.cgroupsPath",
-				Hint: "it is outside the cgroup namespace; give an absolute path",
+				Msg:      "the caller's own cgroup " + h.Own + " in the " + c.name() + " hierarchy cannot be seen",
+				JSONPath: "linux.cgroupsPath",
+				Hint:     "it is outside the cgroup namespace; give an absolute path",
 			}
 		}
 		c.levels, c.sure = own, len(own)

@@ -101,12 +101,12 @@ func unusable(mode host.CgroupMode, cgroupsPath string, r *specs.LinuxResources)
 	}
 	if mode == host.NoCgroup {
 		return &fault.Error{
-			Msg: "no cgroup hierarchy is mounted, and the config asks for cgroups", Path: path,
+			Msg: "no cgroup hierarchy is mounted, and the config asks for cgroups", JSONPath: path,
 			Hint: "mount them below /sys/fs/cgroup",
 		}
 	}
 	return &fault.Error{
-		Msg: "this host has cgroup v2 alone, which is not supported yet, and the config asks for cgroups", Path: path,
+		Msg: "this host has cgroup v2 alone, which is not supported yet, and the config asks for cgroups", JSONPath: path,
 		Hint: "boot with systemd.unified_cgroup_hierarchy=0, or leave linux.resources and linux.cgroupsPath out",
 	}
 }
@@ -138,7 +138,7 @@ func (m *v1) available(f *host.Facts, writes []write) error {
 
 func missing(w *write) *fault.Error {
 	return &fault.Error{
-		Msg: w.json + " needs the cgroup controller " + w.controller + ", which is not mounted", Path: w.json,
+		Msg: w.json + " needs the cgroup controller " + w.controller + ", which is not mounted", JSONPath: w.json,
 	}
 }
 
@@ -191,7 +191,7 @@ func (m *v1) plan(writes []write) *Plan {
 func (w *write) action(c *cgroup) action {
 	dir := c.dir() + "/"
 	a := action{cgroup: c, file: w.file, alt: w.alt, Action: Action{
-		Kind: Write, Path: dir + w.file, Data: w.data, Why: w.why, JSON: w.json,
+		Kind: Write, Path: dir + w.file, Data: w.data, Why: w.why, JSONPath: w.json,
 		Optional: w.optional, Group: w.group,
 	}}
 	if w.alt != "" {
@@ -213,7 +213,7 @@ func (m *v1) planDirs(c *cgroup, writes []write) {
 			why = "the container's cgroup in the hierarchy " + c.name()
 		}
 		m.actions = append(m.actions, action{cgroup: c, level: n, Action: Action{
-			Kind: Mkdir, Path: c.path(n), Why: why, JSON: "linux.cgroupsPath",
+			Kind: Mkdir, Path: c.path(n), Why: why, JSONPath: "linux.cgroupsPath",
 		}})
 	}
 	if !c.has("cpuset") {

@@ -192,7 +192,7 @@ func TestPlanOfEverything(t *testing.T) {
 		t.Errorf("the config's own cpuset is overwritten: %s", with(plan, "/cpuset/"))
 	}
 	for _, a := range m.Actions {
-		if a.Why == "" || a.JSON == "" && a.Kind != Inherit && !strings.Contains(a.Path, "/devices.") {
+		if a.Why == "" || a.JSONPath == "" && a.Kind != Inherit && !strings.Contains(a.Path, "/devices.") {
 			t.Errorf("an action without a reason: %+v", a)
 		}
 	}

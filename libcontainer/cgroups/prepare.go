@@ -177,7 +177,7 @@ func (c *cgroup) claim(mark string) error {
 	err := claim(c.fd, mark)
 	if err != nil && err != unix.EEXIST {
 		e := fault.Wrap("cannot mark the cgroup as the container's", err)
-		e.Path, e.Call = "linux.cgroupsPath", "fsetxattr "+trustedMark+" of "+c.dir()
+		e.JSONPath, e.Call = "linux.cgroupsPath", "fsetxattr "+trustedMark+" of "+c.dir()
 		return e
 	}
 	return err
@@ -192,8 +192,8 @@ func (c *cgroup) fit() error {
 	}
 	if n := len(unique(pids)); n > 0 {
 		return &fault.Error{
-			Msg:  "container's cgroup is not empty: " + strconv.Itoa(n) + " process(es) found",
-			Path: "linux.cgroupsPath", Call: c.dir(),
+			Msg:      "container's cgroup is not empty: " + strconv.Itoa(n) + " process(es) found",
+			JSONPath: "linux.cgroupsPath", Call: c.dir(),
 		}
 	}
 	return c.thawed()
@@ -207,7 +207,7 @@ func (c *cgroup) thawed() error {
 	}
 	if frozen, err := isFrozen(c.fd); err == nil && frozen {
 		return &fault.Error{
-			Msg: "container's cgroup unexpectedly frozen", Path: "linux.cgroupsPath", Call: c.dir(),
+			Msg: "container's cgroup unexpectedly frozen", JSONPath: "linux.cgroupsPath", Call: c.dir(),
 			Hint: "it or a parent of it is paused: write THAWED to that one's freezer.state",
 		}
 	}
@@ -299,7 +299,7 @@ func (c *cgroup) own(mark string) error {
 func (m *v1) drop(c *cgroup, n int, err error) error {
 	if json := m.needs(c); json != "" {
 		e := fault.Wrap("cannot make the cgroup that "+json+" needs", err)
-		e.Path, e.Call = json, "mkdir "+c.path(n)
+		e.JSONPath, e.Call = json, "mkdir "+c.path(n)
 		e.Hint = "without root a cgroup has to be delegated to the user"
 		return e
 	}
@@ -321,7 +321,7 @@ func (c *cgroup) down(n int) error {
 func (m *v1) needs(c *cgroup) string {
 	for i := range m.actions {
 		if a := &m.actions[i]; a.cgroup == c && a.wanted {
-			return a.JSON
+			return a.JSONPath
 		}
 	}
 	if m.named {
@@ -332,7 +332,7 @@ func (m *v1) needs(c *cgroup) string {
 
 func mkdirError(a *action, path string, err error) error {
 	e := fault.Wrap("cannot make the container's cgroup in the hierarchy "+a.cgroup.name(), err)
-	e.Path, e.Call = a.JSON, "mkdir "+path
+	e.JSONPath, e.Call = a.JSONPath, "mkdir "+path
 	switch e.Errno {
 	case unix.ENOSPC:
 		e.Hint = "the cpuset of a parent is empty, or a limit on the number of cgroups is reached"
@@ -439,7 +439,7 @@ func (a *action) write() error {
 // writeError says what was to be set, and, for the usual refusals, why not.
 func writeError(a *action, err error) error {
 	e := fault.Wrap("cannot "+a.Why, err)
-	e.Path, e.Call = a.JSON, "write "+strconv.Quote(a.Data)+" to "+a.Path
+	e.JSONPath, e.Call = a.JSONPath, "write "+strconv.Quote(a.Data)+" to "+a.Path
 	switch {
 	case e.Errno == unix.ENOENT && strings.Contains(a.file, ".memsw."):
 		e.Hint = "the kernel does not account swap: boot with swapaccount=1"

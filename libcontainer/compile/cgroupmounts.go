@@ -17,7 +17,7 @@ import (
 // a bind of the container's own directory.
 func (c *compiler) cgroupMount(m *specs.Mount, dest string, o *mountOptions) {
 	if c.host.Cgroup.Mode == host.NoCgroup {
-		c.fail(c.Path, "cannot mount cgroups: the host has none mounted", "")
+		c.fail(c.JSONPath, "cannot mount cgroups: the host has none mounted", "")
 		return
 	}
 	if c.host.Cgroup.Mode == host.Unified || m.Type == "cgroup2" {
@@ -25,7 +25,7 @@ func (c *compiler) cgroupMount(m *specs.Mount, dest string, o *mountOptions) {
 		return
 	}
 	if len(o.data) > 0 {
-		c.fail(c.Path+".options", "a cgroup mount takes no options of the file system", strings.Join(o.data, ","))
+		c.fail(c.JSONPath+".options", "a cgroup mount takes no options of the file system", strings.Join(o.data, ","))
 		return
 	}
 	// Each is a mount of its own, with nothing below it: a recursive flag is a flag.

@@ -239,15 +239,15 @@ func (c *compiler) measure() {
 
 // fail notes an error at a JSON path.
 func (c *compiler) fail(path, msg, hint string) {
-	c.err = append(c.err, &fault.Error{Msg: msg, Path: path, Hint: hint})
+	c.err = append(c.err, &fault.Error{Msg: msg, JSONPath: path, Hint: hint})
 }
 
 func (c *compiler) warning(path, msg string) {
-	c.warn = append(c.warn, &fault.Error{Msg: msg, Path: path})
+	c.warn = append(c.warn, &fault.Error{Msg: msg, JSONPath: path})
 }
 
 // at sets the JSON path of the steps that follow.
-func (c *compiler) at(path string) { c.Path = path }
+func (c *compiler) at(path string) { c.JSONPath = path }
 
 // atProcess sets the JSON path to a property of the process.
 func (c *compiler) atProcess(name string) { c.at(c.ofProcess(name)) }

@@ -77,7 +77,7 @@ func (c *compiler) device(i int, d *specs.LinuxDevice) {
 	case "p":
 		n.mode, n.major, n.minor = unix.S_IFIFO|mode, 0, 0
 	default:
-		c.fail(c.Path+".type", "invalid device type: "+d.Type, "")
+		c.fail(c.JSONPath+".type", "invalid device type: "+d.Type, "")
 		return
 	}
 	if d.UID != nil {
@@ -121,7 +121,7 @@ func (c *compiler) node(dir *program.Slot, n *node) {
 // sameNode is the fixup for a node that is there already, which is right if it is
 // the same device: a root file system may bring its own /dev.
 func (c *compiler) sameNode(dir *program.Slot, n *node) program.Fixup {
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	b := &program.Builder{Phase: c.Phase, JSONPath: c.JSONPath}
 	b.Do(program.CallStatx, "look at what is there", program.From(dir), program.Path(path.Base(n.path)),
 		program.Int(unix.AT_SYMLINK_NOFOLLOW), program.Uint(unix.STATX_TYPE), program.Ptr(c.stat))
 	b.Expect(program.From(c.statMode()), unix.S_IFMT<<modeShift, uint64(n.mode&unix.S_IFMT)<<modeShift, unix.EEXIST, "find a device of the same type there")
@@ -130,7 +130,7 @@ func (c *compiler) sameNode(dir *program.Slot, n *node) program.Fixup {
 }
 
 func (c *compiler) boundNode(dir *program.Slot, n *node) program.Fixup {
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	b := &program.Builder{Phase: c.Phase, JSONPath: c.JSONPath}
 	c.bindNode(b, dir, n)
 	return program.Fixup{On: []unix.Errno{unix.EPERM}, Why: "bind the host's device instead", Steps: b.Steps(), Then: program.Next}
 }
@@ -181,7 +181,7 @@ func (c *compiler) links() {
 // container's devpts is left alone, as the root may be read-only; all else goes: an
 // old node would be the host's multiplexer.
 func (c *compiler) otherPtmx() program.Fixup {
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	b := &program.Builder{Phase: c.Phase, JSONPath: c.JSONPath}
 	fd, n := b.Slot("ptmx"), b.Slot("length")
 	other, done := b.Label(), b.Label()
 	b.Do(program.CallOpenat, "open the ptmx that is there", program.From(c.dev), program.Path("ptmx"),

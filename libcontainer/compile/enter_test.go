@@ -70,7 +70,7 @@ func TestEnterIsCreate(t *testing.T) {
 		for _, st := range p.Steps {
 			if st.Phase >= program.PhaseProcess && st.Call != program.CallCloseRange {
 				calls = append(calls, st.Text()+" # "+st.Why)
-				paths = append(paths, st.Path)
+				paths = append(paths, st.JSONPath)
 			}
 		}
 		for i := range paths {
@@ -101,7 +101,7 @@ func TestEnterErrors(t *testing.T) {
 		c.becomeProcess()
 		var got []string
 		for _, e := range c.err {
-			got = append(got, e.Path)
+			got = append(got, e.JSONPath)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", path, got, want)

@@ -79,8 +79,8 @@ func writeStep(b *strings.Builder, n string, st *program.Step) {
 		b.WriteString(" [" + h.Errno.Error() + ": +" + strconv.Itoa(h.Skip) + "]")
 	}
 	b.WriteString(" # " + st.Why)
-	if st.Path != "" {
-		b.WriteString(" <" + st.Path + ">")
+	if st.JSONPath != "" {
+		b.WriteString(" <" + st.JSONPath + ">")
 	}
 	b.WriteByte('\n')
 }

@@ -51,7 +51,7 @@ func (c *compiler) maskedPaths(list []string) {
 			continue
 		}
 		if path.Clean(p) == "/" {
-			c.fail(c.Path, "the root cannot be masked", "what would cover it is not seen: the process is below it")
+			c.fail(c.JSONPath, "the root cannot be masked", "what would cover it is not seen: the process is below it")
 			continue
 		}
 		c.maskPath(p, dirs, files)

@@ -18,7 +18,7 @@ func (c *compiler) openLabels() {
 	if p.ApparmorProfile != "" {
 		c.atProcess("apparmorProfile")
 		if !c.host.AppArmor {
-			c.fail(c.Path, "cannot apply the AppArmor profile "+p.ApparmorProfile+": apparmor is not enabled on the host", "")
+			c.fail(c.JSONPath, "cannot apply the AppArmor profile "+p.ApparmorProfile+": apparmor is not enabled on the host", "")
 			return
 		}
 		c.procfs("to set the AppArmor profile")
@@ -26,7 +26,7 @@ func (c *compiler) openLabels() {
 	if p.SelinuxLabel != "" {
 		c.atProcess("selinuxLabel")
 		if !c.host.SELinux {
-			c.fail(c.Path, "selinux label is specified in config, but selinux is disabled or not supported", "")
+			c.fail(c.JSONPath, "selinux label is specified in config, but selinux is disabled or not supported", "")
 			return
 		}
 		c.procfs("to set the SELinux label")

@@ -40,7 +40,7 @@ func (c *compiler) keepMode(fs *program.Slot, l *layer) *program.Slot {
 
 // octal is the fixup that writes the mode of an open file as four octal digits.
 func (c *compiler) octal(fd *program.Slot, text *program.Data) program.Fixup {
-	b := &program.Builder{Phase: c.Phase, Path: c.Path}
+	b := &program.Builder{Phase: c.Phase, JSONPath: c.JSONPath}
 	b.Do(program.CallStatx, "look at its mode", program.From(fd), program.Path(""),
 		program.Int(unix.AT_EMPTY_PATH), program.Uint(unix.STATX_MODE), program.Ptr(c.stat))
 	for i := range 4 {

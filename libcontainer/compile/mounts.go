@@ -30,9 +30,9 @@ func (c *compiler) mount(i int, m *specs.Mount) {
 	dest := path.Join("/", m.Destination)
 	switch {
 	case o.idmap || o.ridmap || len(m.UIDMappings) > 0:
-		c.fail(c.Path, "id-mapped mounts are not supported by this version", "")
+		c.fail(c.JSONPath, "id-mapped mounts are not supported by this version", "")
 	case o.copyUp:
-		c.fail(c.Path, "the mount option tmpcopyup is not supported by this version", "")
+		c.fail(c.JSONPath, "the mount option tmpcopyup is not supported by this version", "")
 	case o.remount:
 		c.remount(dest, o)
 	case o.bind:
@@ -105,25 +105,25 @@ func (c *compiler) openSource(m *specs.Mount, o *mountOptions) *program.Slot {
 	}
 	var clone program.StepRef
 	if rest, inside := c.insideRoot(m); inside {
-		from := c.inRoot("/"+rest, unix.O_PATH, "open "+src+" to bind it").At(c.Path + ".source").FD("source")
+		from := c.inRoot("/"+rest, unix.O_PATH, "open "+src+" to bind it").At(c.JSONPath + ".source").FD("source")
 		clone = c.cloneTree(&c.Builder, fd, program.From(from), "", flags|unix.AT_EMPTY_PATH, "clone it")
 		c.Do(program.CallClose, "close the source", program.From(from))
 	} else {
 		clone = c.cloneHost(&c.Builder, fd, src, flags, "clone "+src+" to bind it")
 	}
-	clone.At(c.Path+".source").Say(unix.EINVAL, "", "a mount below it may be unbindable")
+	clone.At(c.JSONPath+".source").Say(unix.EINVAL, "", "a mount below it may be unbindable")
 	c.peers = peers
 	return fd
 }
 
 func (c *compiler) bindMount(i int, m *specs.Mount, dest string, o *mountOptions) {
 	if len(o.data) > 0 {
-		c.fail(c.Path+".options", "bind mounts cannot have any filesystem-specific options applied", strings.Join(o.data, ","))
+		c.fail(c.JSONPath+".options", "bind mounts cannot have any filesystem-specific options applied", strings.Join(o.data, ","))
 		return
 	}
 	rest, inProc := below("/proc", dest)
 	if inProc && rest != "" && !slices.Contains(procFiles[:], rest) {
-		c.fail(c.Path+".destination", `"`+dest+`" cannot be mounted because it is inside /proc`, "of files there these can be: "+strings.Join(procFiles[:], ", "))
+		c.fail(c.JSONPath+".destination", `"`+dest+`" cannot be mounted because it is inside /proc`, "of files there these can be: "+strings.Join(procFiles[:], ", "))
 		return
 	}
 	l := c.take()

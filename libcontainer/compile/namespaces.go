@@ -53,8 +53,8 @@ type Join struct {
 	// Type is the CLONE_NEW* flag that the namespace must have; Word names it.
 	Type uintptr
 	Word string
-	// File is the path on the host; JSON is where the config has it.
-	File, JSON string
+	// File is the path on the host; JSONPath is where the config has it.
+	File, JSONPath string
 }
 
 // join is a namespace to be joined.
@@ -240,7 +240,7 @@ func (c *compiler) joinUser() {
 }
 
 func (c *compiler) setns(j *join) {
-	c.at(j.JSON)
+	c.at(j.JSONPath)
 	hint := j.File + " is not a " + j.Word + " namespace"
 	if j.Type == unix.CLONE_NEWUSER {
 		hint += ", or it is the runtime's own, which cannot be joined again" // setns(2)

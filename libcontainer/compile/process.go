@@ -114,7 +114,7 @@ func (c *compiler) rlimits(late bool) {
 		c.atProcess(item("rlimits", i))
 		n, ok := sys.Rlimit(r.Type)
 		if !ok {
-			c.fail(c.Path, "wrong rlimit value: "+r.Type, "")
+			c.fail(c.JSONPath, "wrong rlimit value: "+r.Type, "")
 			continue
 		}
 		if late != (n == unix.RLIMIT_NOFILE && r.Soft < fewFiles+uint64(c.req.PreserveFDs)) {
@@ -313,7 +313,7 @@ func (c *compiler) executable() {
 	}
 	notFound := "exec: " + strconv.Quote(name) + ": executable file not found in $PATH"
 	if before == c.Len() {
-		c.fail(c.Path, notFound, "PATH has no absolute directory")
+		c.fail(c.JSONPath, notFound, "PATH has no absolute directory")
 		return
 	}
 	c.Expect(program.Int(0), 0, 1, unix.ENOENT, "find the executable in the container's PATH").Say(0, notFound, "")

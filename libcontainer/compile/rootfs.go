@@ -144,9 +144,9 @@ func makeDirectory(b *program.Builder, parent *program.Slot, name string) {
 // a symbolic link to what is not. It sets made, where that is not nil.
 func (c *compiler) makePath(p, why string, last makeLast, made *program.Slot) program.Fixup {
 	dir := c.Slot("dir")
-	phase, json, root := c.Phase, c.Path, c.root
+	phase, json, root := c.Phase, c.JSONPath, c.root
 	steps := func(p string) []program.Step {
-		b := &program.Builder{Phase: phase, Path: json}
+		b := &program.Builder{Phase: phase, JSONPath: json}
 		c.pathSteps(b, root, dir, p, last)
 		if made != nil {
 			b.Set(made, program.Int(1), "note that it was made")

@@ -177,7 +177,7 @@ func TestSourcesInsideTheRoot(t *testing.T) {
 	tmpfs := false
 	for _, st := range compileFor(t, sp, rootFacts(), request("x")).Steps {
 		tmpfs = tmpfs || st.Call == program.CallFsmount
-		if st.Call == program.CallOpenTree && st.Path == "mounts[1].source" {
+		if st.Call == program.CallOpenTree && st.JSONPath == "mounts[1].source" {
 			if !tmpfs || st.Args[2].Number()&unix.AT_EMPTY_PATH == 0 {
 				t.Errorf("the source is cloned too early, or by its path: %s", st.Text())
 			}

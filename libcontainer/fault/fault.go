@@ -20,8 +20,8 @@ type Error struct {
 	// Step is the number of the step of the container's program that failed,
 	// counted from 1 as `explain` counts; 0 where no step is involved.
 	Step int
-	// Path is the JSON path in config.json that asked for it: mounts[3].options[1].
-	Path string
+	// JSONPath is the JSON path in config.json that asked for it: mounts[3].options[1].
+	JSONPath string
 	// Pos is line:column in config.json, for errors of decoding.
 	Pos string
 	// Call is the system call with its arguments, as a person would write it.
@@ -38,7 +38,7 @@ type Error struct {
 func New(msg string) *Error { return &Error{Msg: msg} }
 
 // At returns an error about the property of config.json at a JSON path.
-func At(path, msg string) *Error { return &Error{Path: path, Msg: msg} }
+func At(path, msg string) *Error { return &Error{JSONPath: path, Msg: msg} }
 
 // Wrap returns an error that says what was tried and keeps err as its cause.
 // Where err carries an errno, the errno becomes a field.
@@ -55,9 +55,9 @@ func Wrap(msg string, err error) *Error {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Msg)
-	if e.Path != "" && !strings.Contains(e.Msg, e.Path) {
+	if e.JSONPath != "" && !strings.Contains(e.Msg, e.JSONPath) {
 		sep(&b)
-		b.WriteString(e.Path)
+		b.WriteString(e.JSONPath)
 	}
 	if e.Pos != "" {
 		b.WriteString(" (config.json:" + e.Pos + ")")

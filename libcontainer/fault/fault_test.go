@@ -16,7 +16,7 @@ func TestError(t *testing.T) {
 		{At("linux.sysctl", "is wrong"), "is wrong: linux.sysctl"},
 		// A message that names its path is not made to name it twice.
 		{At("process.cwd", "process.cwd is wrong"), "process.cwd is wrong"},
-		{&Error{Msg: "not JSON", Path: "mounts[1]", Pos: "3:7"}, "not JSON: mounts[1] (config.json:3:7)"},
+		{&Error{Msg: "not JSON", JSONPath: "mounts[1]", Pos: "3:7"}, "not JSON: mounts[1] (config.json:3:7)"},
 		{&Error{Msg: "cannot mount", Step: 7, Call: "fsmount(fs)", Errno: syscall.EPERM}, "cannot mount: step 7: fsmount(fs): operation not permitted"},
 		{&Error{Msg: "cannot mount", Errno: syscall.EPERM, Hint: "be root"}, "cannot mount: operation not permitted (be root)"},
 		{Wrap("cannot write", syscall.ENOSPC), "cannot write: no space left on device"},

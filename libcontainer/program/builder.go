@@ -2,11 +2,11 @@ package program
 
 import "golang.org/x/sys/unix"
 
-// Builder collects the steps of a program. Its user sets Phase, and Path where a
+// Builder collects the steps of a program. Its user sets Phase, and JSONPath where a
 // property of config.json asks for what follows.
 type Builder struct {
-	Phase Phase
-	Path  string
+	Phase    Phase
+	JSONPath string
 
 	steps  []Step
 	jumps  []jump
@@ -35,7 +35,7 @@ type StepRef struct {
 
 // Do adds a step. The result's slot, if one is wanted, is what Into makes.
 func (b *Builder) Do(c Call, why string, args ...Arg) StepRef {
-	b.steps = append(b.steps, Step{Call: c, Args: args, Why: why, Phase: b.Phase, Path: b.Path})
+	b.steps = append(b.steps, Step{Call: c, Args: args, Why: why, Phase: b.Phase, JSONPath: b.JSONPath})
 	return StepRef{b, len(b.steps) - 1}
 }
 
@@ -94,7 +94,7 @@ func (r StepRef) Quiet() StepRef {
 
 // At names another JSON path than the builder's.
 func (r StepRef) At(path string) StepRef {
-	r.b.steps[r.i].Path = path
+	r.b.steps[r.i].JSONPath = path
 	return r
 }
 

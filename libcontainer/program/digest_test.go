@@ -14,7 +14,7 @@ func TestDigest(t *testing.T) {
 	if err := p.Verify(); err != nil {
 		t.Fatal(err)
 	}
-	p.Steps[3].Why, p.Steps[3].Path, p.Steps[3].Fail = "other words", "other.path", unix.EIO
+	p.Steps[3].Why, p.Steps[3].JSONPath, p.Steps[3].Fail = "other words", "other.path", unix.EIO
 	if got := p.Digest(); got != want {
 		t.Errorf("digest %x, want %x", got, want)
 	}

@@ -445,7 +445,7 @@ func (p *Program) Failed(step int, no unix.Errno) *fault.Error { return p.failed
 func (p *Program) failed(step int, no unix.Errno, kernel string) *fault.Error {
 	st := &p.Steps[step]
 	e := &fault.Error{
-		Msg: "cannot " + st.Why, Step: step + 1, Path: st.Path,
+		Msg: "cannot " + st.Why, Step: step + 1, JSONPath: st.JSONPath,
 		Errno: no, Hint: kernel,
 	}
 	if !never(st) || st.Fail != 0 {

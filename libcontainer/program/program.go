@@ -235,9 +235,9 @@ type Step struct {
 	Phase Phase
 	// Why says in a few words what the step is for.
 	Why string
-	// Path is the JSON path of the property that asked for it; empty where
+	// JSONPath is the JSON path of the property that asked for it; empty where
 	// Berth itself does.
-	Path string
+	JSONPath string
 	// Says has the words for errnos that deserve better ones than "cannot " and Why.
 	Says []Saying
 	// Fail, when set, makes the interpreter answer with this errno instead of

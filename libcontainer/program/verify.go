@@ -95,7 +95,7 @@ func (v *verifier) violation(i int, st *Step, rule string) {
 	}
 	v.errs = append(v.errs, &fault.Error{
 		Msg:  "the program breaks a rule of the house: " + rule,
-		Step: i + 1, Path: st.Path, Call: st.Text(),
+		Step: i + 1, JSONPath: st.JSONPath, Call: st.Text(),
 		Hint: "this is a bug in Berth: nothing was done",
 	})
 }

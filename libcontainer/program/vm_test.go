@@ -177,12 +177,12 @@ func TestSlotAddress(t *testing.T) {
 }
 
 func TestTrap(t *testing.T) {
-	b := &Builder{Path: "mounts[3]"}
+	b := &Builder{JSONPath: "mounts[3]"}
 	b.Do(CallUmask, "go on", Int(0o22))
 	b.Do(CallClose, "close it", Int(-1)).Ignore(unix.EIO)
 	m := start(t, b, false)
 	e := fails(t, m, handler{}, 1, unix.EBADF)
-	if e.Path != "mounts[3]" || e.Msg != "cannot close it" || e.Call != "close(-1)" {
+	if e.JSONPath != "mounts[3]" || e.Msg != "cannot close it" || e.Call != "close(-1)" {
 		t.Errorf("got %+v", e)
 	}
 	m.Close()
