@@ -64,7 +64,7 @@ func (p *Setup) planCgroups(r *Runtime, req *compile.Request) error {
 		path, res = l.CgroupsPath, l.Resources
 	}
 	none := p.Facts.Cgroup.Mode == host.NoCgroup || r.rootless(p.Facts) && path == ""
-	if none && !limits(res) {
+	if none && !asksForLimits(res) {
 		// An ordinary user has no cgroup to put a container into, unless one was
 		// delegated to him: the container stays in the caller's.
 		req.Cgroups = cgroupDirs(p.Facts, nil)
@@ -100,9 +100,9 @@ func cgroupDirs(f *host.Facts, dirs map[string]string) []compile.CgroupDir {
 	return all
 }
 
-// limits says whether resources ask for anything that needs a cgroup. Device
+// asksForLimits says whether resources ask for anything that needs a cgroup. Device
 // rules do not count: without a cgroup no device can be made either.
-func limits(r *specs.LinuxResources) bool {
+func asksForLimits(r *specs.LinuxResources) bool {
 	return r != nil && (r.Memory != nil || r.CPU != nil || r.Pids != nil || r.BlockIO != nil ||
 		len(r.HugepageLimits) > 0 || r.Network != nil || len(r.Rdma) > 0 || len(r.Unified) > 0)
 }
