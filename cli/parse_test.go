@@ -119,6 +119,8 @@ func TestHotForms(t *testing.T) {
 		"start id",
 		"pause id",
 		"resume id",
+		"events --stats id",
+		"events --interval 1s id",
 		"update --resources - id",
 		"update --resources=- id",
 		"update --resources=/var/tmp/podman1 id",

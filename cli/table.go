@@ -61,6 +61,7 @@ var commands = []*command{
 	&bundleCommand,
 	&createCommand,
 	&deleteCommand,
+	&eventsCommand,
 	&execCommand,
 	&explainCommand,
 	&killCommand,

@@ -1,10 +1,10 @@
 // Package libcontainer is the life of a container: create, start, state, wait, kill,
-// pause, resume, update, ps, delete, list, and explain, which shows what create would
-// do. Each is a short orchestration of the packages below it; nothing here prints or
-// knows of command lines, and nothing changes the calling process: no signal is caught,
-// no child is reaped but the container's own process, no descriptor is used that was not
-// given. So a program may have many containers at once. What a foreground `run` does to
-// its process beyond that is in package foreground.
+// pause, resume, update, ps, events, delete, list, and explain, which shows what create
+// would do. Each is a short orchestration of the packages below it; nothing here prints
+// or knows of command lines, and nothing changes the calling process: no signal is
+// caught, no child is reaped but the container's own process, no descriptor is used that
+// was not given. So a program may have many containers at once. What a foreground `run`
+// does to its process beyond that is in package foreground.
 package libcontainer
 
 import (

@@ -110,6 +110,10 @@ type Handle interface {
 	// Set writes the limits that r holds and leaves all others as they are; when it
 	// fails, these too. The warnings are as the Plan's.
 	Set(r *specs.LinuxResources) (warnings []string, err error)
+	// Stats reads what the kernel has counted.
+	Stats() (*Stats, error)
+	// WatchOOM begins to watch whether memory runs out; nil where nobody counts it.
+	WatchOOM() (*OOM, error)
 	// Procs lists the pids in the container's cgroup and all below it, ascending.
 	Procs() ([]int, error)
 	// Freeze stops all processes and returns when they stand still.

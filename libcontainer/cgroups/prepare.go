@@ -444,7 +444,7 @@ func writeError(a *action, err error) error {
 	case e.Errno == unix.ENOENT && strings.Contains(a.file, ".memsw."):
 		e.Hint = "the kernel does not account swap: boot with swapaccount=1"
 	case e.Errno == unix.ENOENT && strings.HasPrefix(a.file, "hugetlb."):
-		e.Hint = "page sizes of this host: " + pageSizes(a.cgroup.fd)
+		e.Hint = "page sizes of this host: " + strings.Join(hugePageSizes(a.cgroup.fd), ", ")
 	case e.Errno == unix.ENOENT:
 		e.Hint = "the kernel does not have this control"
 	case e.Errno == unix.EBUSY && strings.HasPrefix(a.file, "memory."):
@@ -488,11 +488,11 @@ func atOdds(a *action) string {
 	return "in force:" + hint[1:]
 }
 
-// pageSizes lists the sizes that the hugetlb controller has files for.
-func pageSizes(dir int) string {
+// hugePageSizes lists the sizes that the hugetlb controller has files for.
+func hugePageSizes(dir int) []string {
 	names, err := list(dir)
 	if err != nil {
-		return "unknown"
+		return nil
 	}
 	var sizes []string
 	for _, name := range names {
@@ -502,7 +502,8 @@ func pageSizes(dir int) string {
 			}
 		}
 	}
-	return strings.Join(sizes, ", ")
+	slices.Sort(sizes)
+	return sizes
 }
 
 func readNumber(dir int, file string) (int64, error) {

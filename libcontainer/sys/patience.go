@@ -85,11 +85,18 @@ func (p *Patience) Readable(fd int, what string) error {
 // Await waits until one of the events, of poll(2), is there, or an error or a hang-up,
 // or the context ends.
 func Await(ctx context.Context, fd int, events int16) error {
+	_, err := AwaitAny(ctx, []unix.PollFd{{Fd: int32(fd), Events: events}}, -1)
+	return err
+}
+
+// AwaitAny waits so for several, and says whether one of them has something to tell:
+// it has not when the time is over, if that is not negative.
+func AwaitAny(ctx context.Context, fds []unix.PollFd, limit time.Duration) (told bool, err error) {
 	wake := -1
 	if ctx.Done() != nil {
 		var err error
 		if wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-			return fault.Wrap("cannot wait", err)
+			return false, fault.Wrap("cannot wait", err)
 		}
 		woken := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() {
@@ -103,17 +110,25 @@ func Await(ctx context.Context, fd int, events int16) error {
 			unix.Close(wake)
 		}()
 	}
-	for {
-		// A negative descriptor is passed over.
-		fds := [2]unix.PollFd{{Fd: int32(fd), Events: events}, {Fd: int32(wake), Events: unix.POLLIN}}
-		_, err := Retry(func() (int, error) { return unix.Poll(fds[:], -1) })
+	// A negative descriptor is passed over.
+	all := append(fds[:len(fds):len(fds)], unix.PollFd{Fd: int32(wake), Events: unix.POLLIN})
+	for end := time.Now().Add(limit); ; {
+		left := -1
+		if limit >= 0 {
+			left = int(max(time.Until(end)+time.Millisecond-1, 0) / time.Millisecond)
+		}
+		n, err := unix.Poll(all, left)
+		copy(fds, all)
 		switch {
+		case err == unix.EINTR:
 		case err != nil:
-			return fault.Wrap("cannot wait", err)
-		case fds[0].Revents != 0:
-			return nil
+			return false, fault.Wrap("cannot wait", err)
+		case n > 0 && all[len(fds)].Revents == 0 || n > 1:
+			return true, nil
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
+		case n == 0:
+			return false, nil
 		}
 	}
 }

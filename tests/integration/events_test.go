@@ -1,0 +1,292 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"berth/tests/harness"
+)
+
+// event is a line of events.
+type event struct {
+	Type string
+	ID   string
+	Data map[string]any
+}
+
+// events runs events in the background; the channel is closed when that has ended.
+func (c *container) events(args ...string) (<-chan event, func() error) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	cmd := c.Command(ctx, append(append([]string{"events"}, args...), c.id)...)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	harness.Helper(cmd.Process.Pid)
+	ch := make(chan event, 1000)
+	go func() {
+		defer close(ch)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var e event
+			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+				c.t.Errorf("%s: %v", lines.Text(), err)
+			}
+			ch <- e
+		}
+	}()
+	return ch, func() error {
+		defer cancel()
+		return cmd.Wait()
+	}
+}
+
+// keys are the paths of all members of a document; the elements of an array count as one.
+func keys(path string, v any) []string {
+	var all []string
+	switch v := v.(type) {
+	case map[string]any:
+		for k, m := range v {
+			all = append(all, path+"."+k)
+			all = append(all, keys(path+"."+k, m)...)
+		}
+	case []any:
+		for _, m := range v {
+			all = append(all, keys(path+"[]", m)...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// busy makes all that is counted more than nothing: time, throttling, a cache.
+func busy(s *specs.Spec) {
+	harness.Shell("dd if=/dev/zero of=/dev/shm/x bs=1M count=4; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done > /done; exec sleep 1000")(s)
+	s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 * mib)), Swap: ptr(int64(64 * mib))}
+	s.Linux.Resources.Pids = &specs.LinuxPids{Limit: ptr(int64(30))}
+	s.Linux.Resources.CPU = &specs.LinuxCPU{Quota: ptr(int64(3000)), Period: ptr(uint64(10000))}
+}
+
+// stats runs the busy container and asks for its stats.
+func (c *container) stats() (line string, e event) {
+	c.t.Helper()
+	c.detached()
+	awaitFile(c.t, c.bundle, "done")
+	line = c.Must("events", "--stats", c.id)
+	if err := json.Unmarshal([]byte(line), &e); err != nil {
+		c.t.Fatal(err)
+	}
+	return line, e
+}
+
+func number(t *testing.T, data map[string]any, path ...string) float64 {
+	t.Helper()
+	var v any = data
+	for _, name := range path {
+		m, ok := v.(map[string]any)
+		if v, ok = m[name], ok && m[name] != nil; !ok {
+			t.Errorf("%v: no %s", path, name)
+			return -1
+		}
+	}
+	n, ok := v.(float64)
+	if !ok {
+		t.Errorf("%v is %v, no number", path, v)
+	}
+	return n
+}
+
+func TestEventsStats(t *testing.T) {
+	v1(t, "memory", "cpu", "cpuacct", "pids")
+	c := newContainer(t, busy)
+	line, e := c.stats()
+	if e.Type != "stats" || e.ID != c.id || strings.Count(line, "\n") != 1 || !strings.HasPrefix(line, `{"type":"stats","id":"`+c.id+`","data":{"cpu":{"usage":{"total":`) {
+		t.Errorf("%s", line)
+	}
+	for _, n := range []struct {
+		want float64
+		path []string
+	}{
+		{64 * mib, []string{"memory", "usage", "limit"}},
+		{64 * mib, []string{"memory", "swap", "limit"}},
+		{64 * mib, []string{"memory", "raw", "hierarchical_memory_limit"}},
+		{30, []string{"pids", "limit"}},
+		{1, []string{"pids", "current"}},
+	} {
+		if got := number(t, e.Data, n.path...); got != n.want {
+			t.Errorf("%v is %v, want %v", n.path, got, n.want)
+		}
+	}
+	dirs := cgroupDirs(t, c.State(c.id).Pid)
+	for _, n := range []struct {
+		controller, file string
+		path             []string
+	}{
+		{"memory", "memory.max_usage_in_bytes", []string{"memory", "usage", "max"}},
+		{"cpuacct", "cpuacct.usage", []string{"cpu", "usage", "total"}},
+	} {
+		text := harness.ReadFile(t, filepath.Join(dirs[n.controller], n.file))
+		if want, _ := strconv.ParseFloat(text, 64); number(t, e.Data, n.path...) != want || want == 0 {
+			t.Errorf("%v is %v, %s %s", n.path, number(t, e.Data, n.path...), n.file, text)
+		}
+	}
+	for _, path := range [][]string{{"cpu", "throttling", "throttledTime"}, {"memory", "cache"}, {"memory", "kernel", "usage"}} {
+		if number(t, e.Data, path...) <= 0 {
+			t.Errorf("%v is not counted", path)
+		}
+	}
+	c.Must("pause", c.id)
+	c.Must("events", "--stats", c.id)
+}
+
+// The members of a document are those of runc's for the same container on the same
+// machine.
+func TestEventsStatsHasRuncsKeys(t *testing.T) {
+	v1(t, "memory", "cpu", "cpuacct", "pids")
+	runc := harness.Need(t, "runc", "runc")
+	if out, err := exec.Command(runc, "--version").Output(); err != nil || !strings.Contains(string(out), "runc version 1.1.") {
+		t.Skip("the document differs from version to version: needs runc 1.1")
+	}
+	theirs := newContainer(t, busy)
+	theirs.Binary = runc
+	ours := newContainer(t, busy)
+	_, a := ours.stats()
+	_, b := theirs.stats()
+	// What is there only when something was read or written is compared apart.
+	for _, e := range []event{a, b} {
+		delete(e.Data, "blkio")
+	}
+	got, want := keys("", a.Data), keys("", b.Data)
+	for _, k := range want {
+		if !slices.Contains(got, k) {
+			t.Errorf("%s is missing", k)
+		}
+	}
+	for _, k := range got {
+		if !slices.Contains(want, k) {
+			t.Errorf("runc has no %s", k)
+		}
+	}
+	// runc does not remove what the other one's rules leave it.
+	theirs.Must("delete", "--force", theirs.id)
+}
+
+func TestEventsInterval(t *testing.T) {
+	v1(t, "memory")
+	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
+	c.fails("container does not exist", "events", "bt-nobody")
+	c.detached()
+	c.fails("duration interval must be greater than 0", "events", "--interval", "0", c.id)
+	c.fails("duration interval must be greater than 0", "events", "--stats", "--interval", "-1s", c.id)
+	c.fails(`invalid value "5" for flag -interval: parse error`, "events", "--interval", "5", c.id)
+	began := time.Now()
+	ch, wait := c.events("--interval", "100ms")
+	for n := range 3 {
+		e, ok := <-ch
+		if !ok || e.Type != "stats" || e.ID != c.id || e.Data["memory"] == nil {
+			t.Fatalf("%d: %+v", n, e)
+		}
+	}
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("three intervals of 100 ms took %s", took)
+	}
+	c.Must("delete", "--force", c.id)
+	for e := range ch {
+		if e.Type != "stats" {
+			t.Errorf("%+v", e)
+		}
+	}
+	if err := wait(); err != nil {
+		t.Errorf("events: %v", err)
+	}
+}
+
+// events ends with the container's process, however long the interval is.
+func TestEventsEndWithTheContainer(t *testing.T) {
+	v1(t, "memory")
+	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
+	c.detached()
+	ch, wait := c.events("--interval", "1h")
+	c.Must("kill", c.id, "KILL")
+	c.awaitStatus("stopped")
+	if !harness.Berth() { // those wait for the cgroup to go
+		c.Must("delete", c.id)
+	}
+	for e := range ch {
+		t.Errorf("%+v", e)
+	}
+	if err := wait(); err != nil && harness.Berth() {
+		t.Errorf("events: %v", err)
+	}
+	if harness.Berth() {
+		c.fails("container with id "+c.id+" is not running", "events", "--stats", c.id)
+		c.fails("container with id "+c.id+" is not running", "events", c.id)
+	}
+}
+
+// Memory that runs out is told, exactly so.
+func TestEventsOutOfMemory(t *testing.T) {
+	v1(t, "memory")
+	c := newContainer(t, harness.Shell("while ! [ -e /go ]; do usleep 1000; done; dd if=/dev/zero of=/dev/null bs=64M count=1; echo over > /over; exec sleep 1000"),
+		resources(func(r *specs.LinuxResources) {
+			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(16 * mib)), Swap: ptr(int64(16 * mib))}
+		}))
+	c.detached()
+	ch, wait := c.events("--interval", "50ms")
+	if e := <-ch; e.Type != "stats" { // it listens
+		t.Errorf("%+v", e)
+	}
+	put(t, c.bundle, "go", "", 0o644)
+	awaitFile(t, c.bundle, "over")
+	c.Must("delete", "--force", c.id)
+	ooms := 0
+	for e := range ch {
+		if e.Type == "oom" && e.ID == c.id && e.Data == nil {
+			ooms++
+		}
+	}
+	if ooms == 0 {
+		t.Error("no event of type oom")
+	}
+	if err := wait(); err != nil && harness.Berth() {
+		t.Errorf("events: %v", err)
+	}
+}
+
+// The last thing that is told of a container whose process is killed for memory is why.
+func TestEventsOutOfMemoryOfTheFirstProcess(t *testing.T) {
+	v1(t, "memory")
+	skipOld(t, "the event may be lost when the cgroup goes")
+	c := newContainer(t, harness.Shell("while ! [ -e /go ]; do usleep 1000; done; exec dd if=/dev/zero of=/dev/null bs=64M count=1"),
+		resources(func(r *specs.LinuxResources) {
+			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(16 * mib)), Swap: ptr(int64(16 * mib))}
+		}))
+	c.detached()
+	ch, wait := c.events("--interval", "20ms")
+	<-ch
+	put(t, c.bundle, "go", "", 0o644)
+	var last event
+	for last = range ch {
+		_ = last
+	}
+	if last.Type != "oom" {
+		t.Errorf("last: %+v, want oom", last)
+	}
+	if err := wait(); err != nil {
+		t.Errorf("events: %v", err)
+	}
+	c.awaitStatus("stopped")
+}
