@@ -39,6 +39,9 @@ func (r *Runtime) setup(id string, b *Bundle, f *host.Facts, o *CreateOptions) (
 		PreserveFDs:  o.ListenFDs + o.PreserveFDs,
 		Env:          activationEnv(o, r.notifies(b.Spec)),
 	}
+	if o.NoPivot {
+		req.ProcMounts = host.ProcMounts(b.Rootfs)
+	}
 	s := b.Spec
 	if r.notifies(s) {
 		s = r.withNotify(s, id)

@@ -35,7 +35,9 @@ type Request struct {
 	StartFIFO bool
 	// NoPivot replaces pivot_root by move and chroot, for root file systems on
 	// a ramdisk.
-	NoPivot      bool
+	NoPivot bool
+	// ProcMounts are where the host has a procfs or sysfs: covered where nobody pivots.
+	ProcMounts   []string
 	NoNewKeyring bool
 	// Env is added to the process's environment, whatever the config says of these.
 	Env []string

@@ -22,6 +22,9 @@ func (c *compiler) hostPaths() program.Host {
 		}
 		h.Sources = append(h.Sources, c.hostSources(m)...)
 	}
+	if c.req.NoPivot {
+		h.Covered = c.req.ProcMounts
+	}
 	l := c.linux()
 	for i := range l.Namespaces {
 		if p := l.Namespaces[i].Path; p != "" {

@@ -46,6 +46,7 @@ func (c *compiler) pivot() {
 		c.Do(program.CallChroot, "make it the root", program.Path("."))
 	case c.req.NoPivot:
 		// On a ramdisk there is no root to pivot from.
+		c.coverProc()
 		if c.peers {
 			c.mountFlags("/", unix.MS_PRIVATE, "keep the move from the host")
 		}
@@ -68,6 +69,24 @@ func (c *compiler) pivot() {
 		c.Do(program.CallUmount2, "let go of the old root", program.Path("."), program.Int(unix.MNT_DETACH))
 	}
 	c.Do(program.CallChdir, "go to /", program.Path("/"))
+}
+
+// coverProc covers what the host has of procfs and sysfs. Without pivot_root they
+// stay in the mount namespace, below the new root. The container can not walk there;
+// but the kernel lets root of a user namespace inside mount a procfs, one without the
+// container's masks, where it finds one that nothing covers (mount_too_revealing). A
+// cover does it also where unmounting is refused, as of what a user namespace locks.
+func (c *compiler) coverProc() {
+	const locked = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+	for _, p := range c.req.ProcMounts {
+		place := c.Do(program.CallOpenat, "open the host's "+p+" to cover it", program.AtCwd, program.Path(p),
+			program.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), program.Int(0)).FD("place")
+		c.setattr(place, mountAttr{propagation: unix.MS_PRIVATE}, false, "keep the cover from the host")
+		cover := c.tmpfs("nr_inodes=1", locked, "the host's "+p)
+		c.attachOver(cover, place, p)
+		c.Do(program.CallClose, "close the cover", program.From(cover))
+		c.Do(program.CallClose, "close the place", program.From(place))
+	}
 }
 
 // readonlyRoot comes after everything that is made in the root file system. The

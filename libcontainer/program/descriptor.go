@@ -38,6 +38,8 @@ const (
 	fdPeerTree    // the same, while it may be a peer of the host's mounts
 	fdRoot        // the container's root directory
 	fdOldRoot     // the host's root, to unmount it
+	fdHostMount   // a place of the host that is covered where nobody pivots
+	fdAlone       // one whose mount is private: what is mounted there is seen nowhere else
 	fdTop         // the container's /, O_PATH: what is mounted there becomes the root
 	fdPlace       // a file or directory of the container, O_PATH
 	fdFile        // a file of the container, opened before it was seen what it is

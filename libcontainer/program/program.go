@@ -332,6 +332,9 @@ type Host struct {
 	// clone must not appear on the host.
 	Shared     []string
 	SharedRoot bool
+	// Covered are places of the host that are covered in the child's own mount
+	// namespace, where the old root stays below the new one.
+	Covered []string
 	// Cgroups are the files through which the child enters its cgroups: it writes
 	// itself to as many of them as there are.
 	Cgroups []string

@@ -65,6 +65,10 @@ func hostNamespace(f *flow, _ *Step, d *Data) bool {
 	return d.str && slices.Contains(f.v.p.Host.Namespaces, d.Value())
 }
 
+func hostCovered(f *flow, _ *Step, d *Data) bool {
+	return d.str && slices.Contains(f.v.p.Host.Covered, d.Value())
+}
+
 func hostCgroup(f *flow, _ *Step, d *Data) bool {
 	return d.str && slices.Contains(f.v.p.Host.Cgroups, d.Value())
 }
@@ -182,6 +186,11 @@ func mountAttr(_ *flow, _ *Step, d *Data) bool {
 		return false
 	}
 	return (le.Uint64(d.Bytes)|le.Uint64(d.Bytes[8:]))&^attrs == 0 && le.Uint64(d.Bytes[24:]) == 0
+}
+
+// privateAttr makes a mount private, and changes nothing else.
+func privateAttr(_ *flow, _ *Step, d *Data) bool {
+	return sized(d, 32) && le.Uint64(d.Bytes)|le.Uint64(d.Bytes[8:])|le.Uint64(d.Bytes[24:]) == 0 && le.Uint64(d.Bytes[16:]) == unix.MS_PRIVATE
 }
 
 func capHeader(_ *flow, _ *Step, d *Data) bool {

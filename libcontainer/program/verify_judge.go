@@ -347,6 +347,8 @@ func (k *known) settled(st *Step) {
 	}
 	tree := st.Args[2].n&unix.AT_RECURSIVE != 0
 	switch h := &k.slots[s.id]; {
+	case *h == only(fdHostMount):
+		*h = only(fdAlone)
 	case *h == only(fdNode):
 		*h = only(fdOwnNode)
 	case *h == only(fdClone) || *h == only(fdCloneTree) && tree:

@@ -259,6 +259,10 @@ var rulesOf = [numCalls][]rule{
 			{data: mountAttr},
 			{is: []uint64{32}},
 		}, in: creates},
+		{
+			args: []permit{{slot: 1 << fdHostMount}, {data: empty}, {is: []uint64{unix.AT_EMPTY_PATH}}, {data: privateAttr}, {is: []uint64{32}}}, in: creates,
+			needs: factMounts, why: whyMounts,
+		},
 		{args: []permit{
 			{slot: aRoot | aPlace, words: "a mount: a path of the host may not be changed"},
 			{data: empty, words: wordsPath},
@@ -268,6 +272,10 @@ var rulesOf = [numCalls][]rule{
 		}, in: creates, needs: factMounts, why: whyMounts},
 	},
 	CallMoveMount: {
+		{
+			args: []permit{{slot: 1 << FDMount}, {data: empty}, {slot: 1 << fdAlone}, {data: empty}, {is: []uint64{empties}}}, in: creates,
+			needs: factMounts | factSpread, why: whySpread,
+		},
 		{
 			args: []permit{{slot: 1 << fdTree}, {data: empty}, {is: []uint64{atCwd}}, {data: dot}, {is: []uint64{unix.MOVE_MOUNT_F_EMPTY_PATH}}}, in: creates,
 			needs: factMounts | factSpread | factAtRootfs, why: whySpread,
@@ -299,6 +307,7 @@ var rulesOf = [numCalls][]rule{
 		{args: []permit{{is: []uint64{atCwd}}, {data: hostOwn}, {is: []uint64{unix.O_WRONLY | cloexec}, words: wordsExec}, {zero: true}}, needs: factOutside, why: whyOutside, result: 1 << fdSetting},
 		{args: []permit{{is: []uint64{atCwd}}, {data: hostNamespace}, {is: []uint64{unix.O_RDONLY | cloexec}, words: wordsExec}, {zero: true}}, needs: factOutside, why: whyOutside, result: 1 << FDNamespace},
 		{args: []permit{{is: []uint64{atCwd}}, {data: dot}, {is: []uint64{pathDir}}, {zero: true}}, in: creates, needs: factOutside | factAtRootfs, why: whyAtRoot, result: 1 << fdRoot},
+		{args: []permit{{is: []uint64{atCwd}}, {data: hostCovered}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: creates, needs: factOutside | factMounts, why: whyOutside, result: 1 << fdHostMount},
 		{args: []permit{{is: []uint64{atCwd}}, {data: slash}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: creates, needs: factOutside, why: whyOutside, result: 1 << fdOldRoot},
 		{args: []permit{{is: []uint64{atCwd}}, {data: slash}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: enters, needs: factRoot, why: whyAtRoot, result: 1 << fdRoot},
 		{args: []permit{{is: []uint64{atCwd}}, {data: procPath, words: wordsHost + "; " + whyOutside}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: creates, needs: factOutside, why: whyOutside, result: 1 << fdHostProc},

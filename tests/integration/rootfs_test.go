@@ -132,3 +132,26 @@ func TestManyDanglingLinks(t *testing.T) {
 		t.Errorf("%d %q %s", res.Code, res.Stdout, res.Stderr)
 	}
 }
+
+// Without pivot_root the host's procfs and sysfs stay below the container's root. Were
+// one of them whole, root of a user namespace made inside could mount a procfs without
+// the container's masks.
+func TestNoPivotHidesTheHostsProc(t *testing.T) {
+	setfcap := process(func(p *specs.Process) {
+		p.Capabilities.Bounding = append(p.Capabilities.Bounding[:len(p.Capabilities.Bounding):len(p.Capabilities.Bounding)], "CAP_SETFCAP")
+		p.Capabilities.Permitted = append(p.Capabilities.Permitted[:len(p.Capabilities.Permitted):len(p.Capabilities.Permitted)], "CAP_SETFCAP")
+	})
+	look := harness.Shell(`busybox unshare -mrpf sh -c 'mount -t proc none /proc && echo bare proc; mount -t sysfs none /sys && echo bare sys'; echo done`)
+	for name, users := range map[string]change{"root": func(*specs.Spec) {}, "user namespace": harness.UserNamespace} {
+		for _, word := range []string{"", "private", "slave", "shared", "rprivate"} {
+			for _, flags := range [][]string{nil, {"--no-pivot"}} {
+				if harness.Berth() || flags == nil && word == "" {
+					one(t, scenario{
+						name: name + " " + word + strings.Join(flags, ""), flags: flags, change: on(look, users, setfcap, rootfsPropagation(word)),
+						match: []string{"^done$"}, reject: []string{"bare"}, talks: true, err: "mount.*(denied|not permitted)",
+					})
+				}
+			}
+		}
+	}
+}
