@@ -80,11 +80,12 @@ func busy(s *specs.Spec) {
 	s.Linux.Resources.CPU = &specs.LinuxCPU{Quota: ptr(int64(3000)), Period: ptr(uint64(10000))}
 }
 
-// stats runs the busy container and asks for its stats.
+// stats runs the busy container and asks for its stats, when they change no more.
 func (c *container) stats() (line string, e event) {
 	c.t.Helper()
 	c.detached()
 	awaitFile(c.t, c.bundle, "done")
+	c.Must("pause", c.id)
 	line = c.Must("events", "--stats", c.id)
 	if err := json.Unmarshal([]byte(line), &e); err != nil {
 		c.t.Fatal(err)
@@ -110,7 +111,7 @@ func number(t *testing.T, data map[string]any, path ...string) float64 {
 }
 
 func TestEventsStats(t *testing.T) {
-	v1(t, "memory", "cpu", "cpuacct", "pids")
+	v1(t, "memory", "cpu", "cpuacct", "pids", "freezer")
 	c := newContainer(t, busy)
 	line, e := c.stats()
 	if e.Type != "stats" || e.ID != c.id || strings.Count(line, "\n") != 1 || !strings.HasPrefix(line, `{"type":"stats","id":"`+c.id+`","data":{"cpu":{"usage":{"total":`) {
@@ -148,14 +149,12 @@ func TestEventsStats(t *testing.T) {
 			t.Errorf("%v is not counted", path)
 		}
 	}
-	c.Must("pause", c.id)
-	c.Must("events", "--stats", c.id)
 }
 
 // The members of a document are those of runc's for the same container on the same
 // machine.
 func TestEventsStatsHasRuncsKeys(t *testing.T) {
-	v1(t, "memory", "cpu", "cpuacct", "pids")
+	v1(t, "memory", "cpu", "cpuacct", "pids", "freezer")
 	runc := harness.Need(t, "runc", "runc")
 	if out, err := exec.Command(runc, "--version").Output(); err != nil || !strings.Contains(string(out), "runc version 1.1.") {
 		t.Skip("the document differs from version to version: needs runc 1.1")
