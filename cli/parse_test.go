@@ -119,6 +119,7 @@ func TestHotForms(t *testing.T) {
 		"start id",
 		"pause id",
 		"resume id",
+		"features",
 		"events --stats id",
 		"events --interval 1s id",
 		"update --resources - id",

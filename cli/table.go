@@ -64,6 +64,7 @@ var commands = []*command{
 	&eventsCommand,
 	&execCommand,
 	&explainCommand,
+	&featuresCommand,
 	&killCommand,
 	&listCommand,
 	&pauseCommand,

@@ -21,8 +21,8 @@ var mountOptions = []string{
 	"sync", "tmpcopyup", "unbindable",
 }
 
-// MountOptions returns the mount options that are understood, in order, as
-// `features` lists them. Every other option is data for the file system.
+// MountOptions returns the mount options that are understood, in order. Every other
+// option is data for the file system.
 func MountOptions() []string { return slices.Clone(mountOptions) }
 
 // fileSystemData says whether an option is neither understood by the runtime nor

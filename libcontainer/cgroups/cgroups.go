@@ -17,6 +17,16 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// Kinds are the ways of cgroups that a version can go.
+type Kinds struct {
+	V1, V2, Systemd, SystemdUser bool
+	// RDMA is the controller.
+	RDMA bool
+}
+
+// Supported are those of this one.
+var Supported = Kinds{V1: true, RDMA: true}
+
 // ActionKind is what an Action does.
 type ActionKind uint8
 

@@ -28,11 +28,10 @@ func (c *compiler) mounts() {
 func (c *compiler) mount(i int, m *specs.Mount) {
 	o := parseOptions(m.Options)
 	dest := path.Join("/", m.Destination)
-	switch {
-	case o.idmap || o.ridmap || len(m.UIDMappings) > 0:
-		c.fail(c.JSONPath, "id-mapped mounts are not supported by this version", "")
-	case o.copyUp:
-		c.fail(c.JSONPath, "the mount option tmpcopyup is not supported by this version", "")
+	o.idmap = o.idmap || len(m.UIDMappings) > 0
+	switch what := o.unsupported(); {
+	case what != "":
+		c.fail(c.JSONPath, what+" not supported by this version", "")
 	case o.remount:
 		c.remount(dest, o)
 	case o.bind:

@@ -33,7 +33,7 @@ func Namespaces() []NamespaceType {
 	files := map[string]string{"network": "net", "mount": "mnt"}
 	list := make([]NamespaceType, len(nsKinds))
 	for i, k := range nsKinds {
-		list[i] = NamespaceType{k.flag, k.word}
+		list[i] = NamespaceType{k.flag, k.word, k.word}
 		if f, ok := files[k.word]; ok {
 			list[i].File = f
 		}
@@ -41,10 +41,10 @@ func Namespaces() []NamespaceType {
 	return list
 }
 
-// NamespaceType is a type of namespace.
+// NamespaceType is a type of namespace. Name is the runtime-spec's.
 type NamespaceType struct {
-	Type uintptr
-	File string
+	Type       uintptr
+	Name, File string
 }
 
 // Join is a namespace that the config names by a path. The runtime opens it once,

@@ -1,9 +1,12 @@
 package compile
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"berth/spec"
 )
 
 // mountOptions is a mount's option list, read from left to right: later ones win,
@@ -122,6 +125,26 @@ func (o *mountOptions) add(word string) {
 	default:
 		o.data = append(o.data, word)
 	}
+}
+
+// unsupported says what of the options is not done yet; empty for nothing.
+func (o *mountOptions) unsupported() string {
+	switch {
+	case o.idmap || o.ridmap:
+		return "id-mapped mounts are"
+	case o.copyUp:
+		return "the mount option tmpcopyup is"
+	}
+	return ""
+}
+
+// MountOptions are the options that this version does itself, in order, as features
+// lists them. Any other is a parameter of the file system.
+func MountOptions() []string {
+	return slices.DeleteFunc(spec.MountOptions(), func(word string) bool {
+		o := parseOptions([]string{word})
+		return len(o.data) > 0 || o.unsupported() != ""
+	})
 }
 
 // has says whether the options have a parameter of the file system.
