@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -261,5 +262,53 @@ func TestPsOfWhatOutlivesTheFirstProcess(t *testing.T) {
 	c.awaitStatus("stopped")
 	if out := c.Must("ps", "--format", "json", c.id); out != "["+left+"]\n" {
 		t.Errorf("%q, want [%s]", out, left)
+	}
+}
+
+// Commands of all kinds at one container at the same time: none hangs, none fails but
+// for what the others have just done, and afterwards it can be worked with.
+func TestCommandsAtTheSameTime(t *testing.T) {
+	v1(t, "freezer", "pids")
+	skipOld(t, "has no locks between them")
+	c := newContainer(t, harness.Shell(ticks))
+	c.create()
+	allowed := map[string]string{
+		"pause": "container not running: it is paused already", "resume": "container not paused",
+		"start": "already running|paused state",
+	}
+	var wg sync.WaitGroup
+	for i, args := range [][]string{
+		{"pause", c.id},
+		{"resume", c.id},
+		{"resume", c.id},
+		{"update", "--pids-limit", "40", c.id},
+		{"update", "--pids-limit", "50", "--cpu-share", "400", c.id},
+		{"ps", "--format", "json", c.id},
+		{"state", c.id},
+		{"events", "--stats", c.id},
+		{"start", c.id},
+	} {
+		wg.Go(func() {
+			for range 6 {
+				if i == 8 { // less often: once is all that can work
+					time.Sleep(20 * time.Millisecond)
+				}
+				res := c.Do(args...)
+				if want := allowed[args[0]]; res.Code != 0 && (want == "" || !fits(t, want, res.Stderr)) {
+					t.Errorf("%q: %d %s", args, res.Code, res.Stderr)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if c.status() == "paused" {
+		c.Must("resume", c.id)
+	}
+	if c.status() == "created" {
+		c.Must("start", c.id)
+	}
+	await(t, "the container to run", func() bool { return c.ticked() > 0 })
+	if got := c.limits()["pids.max"]; got != "40" && got != "50" {
+		t.Errorf("pids.max is %s", got)
 	}
 }
