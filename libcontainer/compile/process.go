@@ -426,6 +426,6 @@ func (c *compiler) start() {
 	c.rlimits(true)
 	c.atProcess("args[0]")
 	c.Do(program.CallExecve, "exec "+p.Args[0], program.From(c.exe), program.Ptr(argv), program.Ptr(envp)).
-		Say(unix.ENOENT, "exec "+p.Args[0]+" failed: no such file or directory", "does its interpreter exist in the container?").
-		Say(unix.ENOEXEC, "exec "+p.Args[0]+" failed: exec format error", "a script needs a #! line; a program must be built for this machine")
+		Say(unix.ENOENT, "exec "+p.Args[0]+": no such file or directory", "does its interpreter exist in the container?").
+		Say(unix.ENOEXEC, "exec "+p.Args[0]+": exec format error", "a script needs a #! line; a program must be built for this machine")
 }

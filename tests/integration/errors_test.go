@@ -93,10 +93,10 @@ func TestExecErrors(t *testing.T) {
 func TestStartReportsExecve(t *testing.T) {
 	skipOld(t, "start knows nothing of it")
 	for _, s := range []struct{ name, content, err string }{
-		{"no interpreter line", "echo hi\n", `exec /script failed: exec format error`},
-		{"missing interpreter", "#!/no/such\n", `exec /script failed: no such file or directory`},
+		{"no interpreter line", "echo hi\n", `exec /script: exec format error`},
+		{"missing interpreter", "#!/no/such\n", `exec /script: no such file or directory`},
 		{"interpreter not executable", "#!/etc/passwd\n", `exec /script.*permission denied`},
-		{"garbage after ELF magic", "\x7fELF garbage", `exec /script failed: exec format error`},
+		{"garbage after ELF magic", "\x7fELF garbage", `exec /script: exec format error`},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			c := newContainer(t, harness.Args("/script"))
@@ -113,7 +113,7 @@ func TestStartReportsExecve(t *testing.T) {
 		put(t, c.bundle, "script", "#!/bin/sh\n", 0o755)
 		c.create()
 		symlink("/nowhere", "script")(t, c.bundle)
-		c.fails(`exec /script failed: no such file or directory`, "start", c.id)
+		c.fails(`exec /script: no such file or directory`, "start", c.id)
 		c.awaitStatus("stopped")
 		c.Must("delete", c.id)
 	})
