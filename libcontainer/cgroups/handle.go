@@ -217,7 +217,8 @@ func (h *handle) Thaw() error {
 	if err := c.setFreezer(fd, "THAWED"); err != nil {
 		return err
 	}
-	if still, err := isFrozen(fd); err == nil && still {
+	// Not freezer.state: it may be that somebody else has frozen them again by now.
+	if above, err := readNumber(fd, "freezer.parent_freezing"); err == nil && above != 0 {
 		return &fault.Error{Msg: "unable to thaw: the container's processes stand still all the same", Call: c.dir() + "/freezer.state", Hint: "a cgroup above it is frozen"}
 	}
 	return nil
