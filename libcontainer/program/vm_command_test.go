@@ -99,7 +99,7 @@ func malformed(t *testing.T, name string, msg []byte, trapped bool) {
 }
 
 // The longest fixup that the inbox holds is run.
-func TestLongestMend(t *testing.T) {
+func TestLongestFixup(t *testing.T) {
 	r, w := pipe(t)
 	b := &Builder{}
 	b.Barrier(BarrierReady, "wait")
