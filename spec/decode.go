@@ -36,27 +36,27 @@ const byteOrderMark = "\ufeff"
 // log only. Errors are *fault.Error, or a fault.List of them, with path and
 // position. data is not kept.
 func Decode(data []byte) (*specs.Spec, []string, error) {
-	return decode(data, (*decoder).decSpec)
+	return decode(data, "", (*decoder).decSpec)
 }
 
 // DecodeProcess decodes a process object, such as `exec --process` takes.
 func DecodeProcess(data []byte) (*specs.Process, []string, error) {
-	return decode(data, (*decoder).decProcess)
+	return decode(data, "process", (*decoder).decProcess)
 }
 
 // DecodeResources decodes a linux.resources object, such as `update
 // --resources` takes.
 func DecodeResources(data []byte) (*specs.LinuxResources, []string, error) {
-	return decode(data, (*decoder).decLinuxResources)
+	return decode(data, "resources", (*decoder).decLinuxResources)
 }
 
 // DecodeState decodes the state of a container, as hooks read it.
 func DecodeState(data []byte) (*specs.State, []string, error) {
-	return decode(data, (*decoder).decState)
+	return decode(data, "state", (*decoder).decState)
 }
 
-func decode[T any](data []byte, object func(*decoder, *T)) (*T, []string, error) {
-	d := &decoder{s: string(data)}
+func decode[T any](data []byte, doc string, object func(*decoder, *T)) (*T, []string, error) {
+	d := &decoder{s: string(data), doc: doc}
 	switch {
 	case len(data) > MaxSize:
 		return nil, nil, tooLarge("the text")

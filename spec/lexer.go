@@ -28,6 +28,7 @@ const maxLacking = 16
 // property lies is found by a second walk (locate), which good input never pays.
 type decoder struct {
 	s     string
+	doc   string // what errors call the text; empty: config.json
 	pos   int
 	depth int
 	// keyPos is where the name of the member at hand begins.
@@ -429,7 +430,7 @@ func (d *decoder) finish() ([]string, error) {
 	}
 	if d.failed {
 		e := fault.At(locate(d.s, []int{d.errPos})[0], d.errMsg)
-		e.Pos = position(d.s, d.errPos)
+		e.Pos, e.Doc = position(d.s, d.errPos), d.doc
 		return nil, e
 	}
 	if len(d.lacking) > 0 {
@@ -446,7 +447,7 @@ func (d *decoder) lackingErrors() error {
 	var list fault.List
 	for _, l := range d.lacking {
 		e := fault.At(field(locate(d.s, []int{l.pos})[0], l.name), "required property is absent")
-		e.Pos = position(d.s, l.pos)
+		e.Pos, e.Doc = position(d.s, l.pos), d.doc
 		list = append(list, e)
 	}
 	if len(list) == 1 {

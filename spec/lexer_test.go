@@ -253,4 +253,12 @@ func TestOtherEntryPoints(t *testing.T) {
 	if _, _, err := DecodeProcess([]byte(`[]`)); err == nil {
 		t.Error("an array is no process")
 	}
+	// Whoever gave the document by itself is not to look for the mistake in config.json.
+	_, _, err = DecodeProcess([]byte(`{"args":[1]}`))
+	if want := "args[0] (process:1:10)"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("got %v, want an error that ends in %s", err, want)
+	}
+	if list := ValidateProcess(&specs.Process{Args: []string{"a"}}, nil, ""); len(list) != 1 || list[0].JSONPath != "cwd" {
+		t.Errorf("got %v, want an error at cwd", list)
+	}
 }

@@ -63,7 +63,11 @@ type checker struct {
 	errs   fault.List
 }
 
-func (c *checker) add(path, msg string) { c.errs = append(c.errs, fault.At(path, msg)) }
+// add notes an error. The properties of a document that is itself the object, such as
+// `exec --process` takes, stand below an empty path.
+func (c *checker) add(path, msg string) {
+	c.errs = append(c.errs, fault.At(strings.TrimPrefix(path, "."), msg))
+}
 
 // namespace returns the entry for a kind of namespace, nil where the runtime's
 // own is inherited.

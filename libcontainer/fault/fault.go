@@ -6,6 +6,7 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"strings"
@@ -22,8 +23,9 @@ type Error struct {
 	Step int
 	// JSONPath is the JSON path in config.json that asked for it: mounts[3].options[1].
 	JSONPath string
-	// Pos is line:column in config.json, for errors of decoding.
-	Pos string
+	// Pos is line:column in config.json, for errors of decoding, or in another document
+	// that Doc names.
+	Pos, Doc string
 	// Call is the system call with its arguments, as a person would write it.
 	Call string
 	// Errno is what the kernel answered; 0 where the kernel was not asked.
@@ -60,7 +62,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.JSONPath)
 	}
 	if e.Pos != "" {
-		b.WriteString(" (config.json:" + e.Pos + ")")
+		b.WriteString(" (" + cmp.Or(e.Doc, "config.json") + ":" + e.Pos + ")")
 	}
 	if e.Step != 0 {
 		sep(&b)
