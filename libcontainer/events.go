@@ -69,8 +69,9 @@ func (c *Container) Events(ctx context.Context, interval time.Duration, tell fun
 		}
 		stats, err := w.Stats()
 		if err != nil {
-			if w.process.Signal(0) == state.ErrGone {
-				return nil
+			// The cgroups of a process that has just ended may be gone already.
+			if _, perr := sys.AwaitAny(ctx, fds, 0); perr == nil && fds[0].Revents != 0 {
+				continue
 			}
 			return err
 		}

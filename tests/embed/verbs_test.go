@@ -3,7 +3,9 @@ package embed
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +20,13 @@ func TestPauseUpdateEvents(t *testing.T) {
 	rt := runtime(t)
 	ctx := t.Context()
 	id := harness.ID(t)
+	// The poller of the Go runtime has descriptors of its own, from its first use on.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	w.Close()
 	before := openFiles(t)
 	c, err := rt.Create(ctx, id, &libcontainer.CreateOptions{Bundle: harness.Bundle(t, harness.Args("/bin/sleep", "1000"))})
 	if err != nil {
@@ -68,6 +77,11 @@ func TestPauseUpdateEvents(t *testing.T) {
 	must("open", err)
 	ended := make(chan error, 1)
 	go func() { ended <- other.Events(ctx, time.Hour, func(*libcontainer.Event) error { return nil }) }()
+	for end := time.Now().Add(10 * time.Second); !watching(t); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("events do not begin")
+		}
+	}
 	must("kill", c.Kill(9, false))
 	_, err = c.Wait(ctx)
 	must("wait", err)
@@ -84,4 +98,17 @@ func TestPauseUpdateEvents(t *testing.T) {
 	if after := openFiles(t); after > before {
 		t.Errorf("%d descriptors are open, %d before", after, before)
 	}
+}
+
+// watching says whether this process has a memory cgroup open, as events do.
+func watching(t *testing.T) bool {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(all, func(e os.DirEntry) bool {
+		name, err := os.Readlink("/proc/self/fd/" + e.Name())
+		return err == nil && strings.HasPrefix(name, "/sys/fs/cgroup/memory/")
+	})
 }

@@ -148,7 +148,7 @@ func TestResumeWhileStartWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	harness.Helper(start.Process.Pid)
-	await(t, "start to open the FIFO", func() bool { return hasOpen(start.Process.Pid, c.Root+"/"+c.id+"/") })
+	await(t, "start to open the FIFO", func() bool { return hasOpen(start.Process.Pid, c.Root+"/"+c.id+"/", true) })
 	freeze(t, pid, "FROZEN")
 	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -161,14 +161,14 @@ func TestResumeWhileStartWaits(t *testing.T) {
 	c.awaitStatus("running")
 }
 
-// hasOpen says whether a process has a file below a directory open for writing.
-func hasOpen(pid int, dir string) bool {
+// hasOpen says whether a process has a file below a directory open, or open for writing.
+func hasOpen(pid int, dir string, writing bool) bool {
 	fds := "/proc/" + strconv.Itoa(pid) + "/fd/"
 	list, _ := os.ReadDir(fds)
 	for _, e := range list {
 		name, err := os.Readlink(fds + e.Name())
 		fi, serr := os.Lstat(fds + e.Name())
-		if err == nil && serr == nil && strings.HasPrefix(name, dir) && fi.Mode()&0o200 != 0 {
+		if err == nil && serr == nil && strings.HasPrefix(name, dir) && (!writing || fi.Mode()&0o200 != 0) {
 			return true
 		}
 	}
