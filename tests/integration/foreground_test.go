@@ -249,7 +249,8 @@ func TestDescriptors(t *testing.T) {
 		}
 	})
 	t.Run("create and start", func(t *testing.T) {
-		c := newContainer(t, harness.Shell("ls /proc/1/fd | cat > /fds; sleep 1000"))
+		// In a subshell: the shell itself, which is looked at, opens nothing then.
+		c := newContainer(t, harness.Shell("(ls /proc/1/fd > /fds); sleep 1000"))
 		if res := c.Via(shell(open), "create", "--preserve-fds", "1", "--bundle", c.bundle, c.id); res.Code != 0 {
 			t.Fatal(res.Stderr)
 		}
