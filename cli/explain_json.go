@@ -29,6 +29,20 @@ type (
 		Namespaces []string `json:"namespaces"`
 		// Steps is the child's program.
 		Steps []explainStep `json:"steps"`
+		// Hooks are those of the config, in the order in which they run.
+		Hooks []explainHook `json:"hooks,omitempty"`
+	}
+	explainHook struct {
+		Kind string   `json:"kind"`
+		Path string   `json:"path"` // the property in config.json
+		File string   `json:"file"`
+		Args []string `json:"args"`
+		// Where says in which namespaces it runs: runtime, container.
+		Where string `json:"where"`
+		// Barrier is where the child waits for it; empty after the last one.
+		Barrier string `json:"barrier,omitempty"`
+		// Timeout is in seconds.
+		Timeout *int `json:"timeout,omitempty"`
 	}
 	explainHost struct {
 		Kernel        string `json:"kernel"`
@@ -100,6 +114,16 @@ func explainJSON(plan *libcontainer.Setup) ([]byte, error) {
 		}
 	}
 	doc.Steps = explainSteps(plan.Program.Steps, true)
+	for _, h := range plan.Hooks() {
+		e := explainHook{Kind: h.Kind, Path: h.JSONPath, File: h.Path, Args: h.Args, Where: "runtime", Timeout: h.Timeout}
+		if h.Inside {
+			e.Where = "container"
+		}
+		if h.Barrier != 0 {
+			e.Barrier = h.Barrier.String()
+		}
+		doc.Hooks = append(doc.Hooks, e)
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -37,7 +37,7 @@ func (p *page) explain(plan *libcontainer.Setup) []byte {
 	p.header(plan)
 	actions := p.actions(plan)
 	p.birth(plan)
-	barriers := p.steps(plan.Program.Program)
+	barriers := p.steps(plan)
 	p.line()
 	p.line(p.styled(bold, "In all: "+count(actions, "action")+" of the runtime, "+
 		count(len(plan.Program.Steps), "step")+" of the child, "+count(barriers, "barrier")))
@@ -165,7 +165,8 @@ func (p *page) birth(plan *libcontainer.Setup) {
 }
 
 // steps prints the child's program and counts its barriers.
-func (p *page) steps(prog *program.Program) int {
+func (p *page) steps(plan *libcontainer.Setup) int {
+	prog, hooks := plan.Program.Program, plan.Hooks()
 	phase, path, barriers := program.Phase(255), "?", 0
 	for i := range prog.Steps {
 		st := &prog.Steps[i]
@@ -177,6 +178,7 @@ func (p *page) steps(prog *program.Program) int {
 		if st.Call == program.CallBarrier {
 			barriers++
 			p.barrier(i+1, st)
+			p.hooks(hooks, program.Barrier(st.Args[0].Number()), "")
 			path = "?"
 			continue
 		}
@@ -184,9 +186,29 @@ func (p *page) steps(prog *program.Program) int {
 			path = st.JSONPath
 			p.under(path)
 		}
+		if st.Call == program.CallExecve {
+			p.hooks(hooks, 0, "startContainer")
+		}
 		p.step(i, st)
 	}
+	p.hooks(hooks, 0, "poststart")
+	p.hooks(hooks, 0, "poststop")
 	return barriers
+}
+
+// hooks prints the hooks of a place: of a barrier or, behind the last one, of a kind.
+func (p *page) hooks(all []libcontainer.PlannedHook, b program.Barrier, kind string) {
+	for i := range all {
+		h := &all[i]
+		if h.Barrier != b || b == 0 && h.Kind != kind {
+			continue
+		}
+		where := "in the runtime's namespaces"
+		if h.Inside {
+			where = "in the container's namespaces"
+		}
+		p.columns(strings.Repeat(" ", whyColumn), h.Kind+" hook, "+where, callColumn, h.Path+" "+strings.Join(h.Args, " "))
+	}
 }
 
 // barrier is a line across the page: here the child waits for the runtime.

@@ -90,7 +90,7 @@ func errno(err error) error {
 }
 
 // unsupported names what this version does not do yet. To leave it out silently
-// would be a hole (seccomp) or a lie (hooks).
+// would be a hole (seccomp) or a lie.
 func unsupported(s *specs.Spec) error {
 	var l fault.List
 	no := func(path string) {
@@ -122,12 +122,6 @@ func unsupported(s *specs.Spec) error {
 		}
 		if s.Process.IOPriority != nil {
 			no("process.ioPriority")
-		}
-	}
-	if h := s.Hooks; h != nil {
-		//lint:ignore SA1019 prestart is deprecated, and what Docker uses.
-		if len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0 {
-			no("hooks")
 		}
 	}
 	return l.OrNil()

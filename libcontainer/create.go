@@ -33,6 +33,7 @@ type creation struct {
 	cgroups   cgroups.Handle // nil where the container has none of its own
 	pidFile   string
 	watch     *interruption
+	stopDue   bool // the journal says that poststop hooks are due
 }
 
 // Create makes a container that waits for Start. When ctx ends before it does, or an
@@ -215,6 +216,7 @@ func (c *creation) firstRecord() error {
 		Notify:       c.rt.notifies(s),
 		Ignored:      c.setup.Facts.IgnoredSignals,
 		Blocked:      c.setup.Facts.BlockedSignals,
+		StartHooks:   hasStartHooks(s),
 		Program:      c.setup.Program.Digest(),
 	}
 	c.record.Mark = c.dir.Path() + "@" + strconv.FormatInt(c.record.Created.UnixNano(), 10)
@@ -367,6 +369,14 @@ func (c *creation) Barrier(m *program.Machine, b program.Barrier, _ uint64) erro
 		return writeTimeOffsets(m.Pid, s.Linux)
 	case program.BarrierBorn:
 		return c.noteChild()
+	case program.BarrierRuntimeHooks:
+		//lint:ignore SA1019 prestart is deprecated, and what Docker uses.
+		if err := c.hooks("prestart", s.Hooks.Prestart); err != nil {
+			return err
+		}
+		return c.hooks("createRuntime", s.Hooks.CreateRuntime)
+	case program.BarrierContainerHooks:
+		return c.hooks("createContainer", s.Hooks.CreateContainer)
 	}
 	return fault.New("the container waits at the barrier " + b.String() + ", where there is nothing to do for it")
 }
@@ -386,6 +396,9 @@ func (c *creation) ready() error {
 		c.rt.point()
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.notePoststop(); err != nil {
 		return err
 	}
 	c.record.Creating = false
@@ -419,7 +432,7 @@ func (c *creation) undo(cause error) error {
 		os.Remove(c.pidFile)
 	}
 	if c.journal != nil {
-		if err := c.journal.Undo(patience, c.rt.undoKinds()); err != nil {
+		if err := c.journal.Undo(patience, c.rt.undoKinds(context.Background(), c.dir, c.journal)); err != nil {
 			// Without its directory nobody would know what is left.
 			c.rt.Log.Warn("not all of the failed create could be undone, delete can try again: " + err.Error())
 			return cause

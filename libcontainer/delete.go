@@ -27,15 +27,17 @@ func (r *Runtime) patience(ctx context.Context) *sys.Patience {
 // owns the effect.
 var kinds = []state.Kind{
 	state.ProcessKind,
+	hookKind,
 	{Name: cgroups.KindName, Undo: cgroups.Undo},
 }
 
-// undoKinds are kinds with a point after each entry.
-func (r *Runtime) undoKinds() []state.Kind {
+// undoKinds are kinds, with the poststop hooks of one container, and with a point after
+// each entry.
+func (r *Runtime) undoKinds(ctx context.Context, d *state.Dir, j *state.Journal) []state.Kind {
+	all := append(slices.Clone(kinds), r.poststopKind(ctx, d, j))
 	if r.Inject == nil {
-		return kinds
+		return all
 	}
-	all := slices.Clone(kinds)
 	for i := range all {
 		undo := all[i].Undo
 		all[i].Undo = func(p *sys.Patience, args []string) error {
@@ -67,7 +69,7 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 		return err
 	}
 	defer unlock()
-	if err := c.rt.destroy(c.dir, force, patience); err != nil {
+	if err := c.rt.destroy(ctx, c.dir, force, patience); err != nil {
 		return err
 	}
 	if c.made != nil && c.made.machine.Pid != 0 {
@@ -89,6 +91,7 @@ func (r *Runtime) killFirst(d *state.Dir, patience *sys.Patience) error {
 				p.Close()
 			}
 		}
+		killHooks(d)
 		busy, err := d.Busy()
 		if err != nil || !busy {
 			return err
@@ -121,7 +124,7 @@ func killCgroup(h cgroups.Handle) {
 	}
 }
 
-func (r *Runtime) destroy(d *state.Dir, force bool, patience *sys.Patience) error {
+func (r *Runtime) destroy(ctx context.Context, d *state.Dir, force bool, patience *sys.Patience) error {
 	rec, err := d.Record()
 	switch {
 	case errors.Is(err, state.ErrNoRecord):
@@ -143,7 +146,7 @@ func (r *Runtime) destroy(d *state.Dir, force bool, patience *sys.Patience) erro
 	}
 	defer j.Close()
 	r.point()
-	if err := j.Undo(patience, r.undoKinds()); err != nil {
+	if err := j.Undo(patience, r.undoKinds(ctx, d, j)); err != nil {
 		return err
 	}
 	r.point()

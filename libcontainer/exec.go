@@ -50,6 +50,7 @@ type Execution struct {
 	waits   bool // for Start
 	pidFile string
 	watch   *interruption
+	hook    *containerHook // what is run instead, nil for a process
 }
 
 // Exec makes a process in the container that waits for Start. When ctx ends before
@@ -145,7 +146,7 @@ func (j *Execution) prepare() error {
 	if v2 >= 0 {
 		defer unix.Close(v2)
 	}
-	if j.result, err = compile.Enter(j.facts, req); err != nil {
+	if j.result, err = j.compile(req); err != nil {
 		return err
 	}
 	if err := j.result.Verify(); err != nil {
@@ -164,6 +165,13 @@ func (j *Execution) prepare() error {
 		return err
 	}
 	return j.ready()
+}
+
+func (j *Execution) compile(req *compile.EnterRequest) (*compile.Result, error) {
+	if j.hook == nil {
+		return compile.Enter(j.facts, req)
+	}
+	return j.hook.compile(j.facts, req)
 }
 
 // namespaces are those of the container that are not the runtime's own.

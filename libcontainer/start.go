@@ -21,7 +21,7 @@ import (
 func (c *Container) Start(ctx context.Context) error {
 	if c.waits {
 		c.waits = false
-		return c.made.start()
+		return c.made.start(ctx)
 	}
 	unlock, err := c.lock(cmdStart)
 	if err != nil {
@@ -37,6 +37,12 @@ func (c *Container) Start(ctx context.Context) error {
 		return err
 	}
 	defer proc.Close()
+	var hooks *specs.Hooks
+	if rec.StartHooks {
+		if hooks, err = c.startContainer(ctx, rec, proc); err != nil {
+			return c.failStart(err)
+		}
+	}
 	proxy, err := c.rt.listen(rec)
 	if err != nil {
 		return err
@@ -44,8 +50,16 @@ func (c *Container) Start(ctx context.Context) error {
 	if proxy != nil {
 		defer proxy.Close()
 	}
-	if err := c.rt.openStartFIFO(ctx, c.dir, rec); err != nil || proxy == nil {
+	if err := c.rt.openStartFIFO(ctx, c.dir, rec); err != nil {
 		return err
+	}
+	if hooks != nil {
+		if err := c.poststart(ctx, rec, hooks); err != nil {
+			return c.failStart(err)
+		}
+	}
+	if proxy == nil {
+		return nil
 	}
 	unlock()
 	c.rt.ready(proxy, proc.FD(), rec.PID)

@@ -77,6 +77,7 @@ type compiler struct {
 	// document of its own (exec --process).
 	process     *specs.Process
 	processPath string
+	hook        *specs.Hook // what is executed in its place, nil for none
 	err         fault.List
 	warn        []*fault.Error
 
@@ -134,6 +135,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	c.Phase = program.PhaseDevices
 	c.devices()
 	c.terminal()
+	c.hookBarriers()
 	c.readonlyMounts()
 	c.Phase = program.PhasePivot
 	c.sysctls()

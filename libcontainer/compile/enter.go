@@ -24,6 +24,10 @@ type EnterRequest struct {
 	NoNewKeyring bool
 	// PreserveFDs is the number of descriptors from 3 on that the process gets.
 	PreserveFDs int
+	// Hook, when set, is executed in the place of the process, whose user, rights and
+	// working directory it has. Rootfs is the root file system's path, for Hook.
+	Hook   *specs.Hook
+	Rootfs string
 }
 
 // nsAll are the namespaces that there are.
@@ -41,15 +45,9 @@ func Enter(f *host.Facts, r *EnterRequest) (*Result, error) {
 	c := newCompiler(&specs.Spec{Process: r.Process}, f, &Request{
 		ID: r.ID, CgroupEntry: r.CgroupEntry, NoNewKeyring: r.NoNewKeyring, PreserveFDs: r.PreserveFDs,
 	})
-	c.processPath = r.ProcessPath
-	c.ns.joined = r.Namespaces & nsAll
-	// A pid or time namespace is for children only (setns(2)); the pid namespace's
-	// holds for the first child of a process that joins with it, too.
-	c.ns.intermediate = c.ns.joined&unix.CLONE_NEWPID != 0
-	var pidfd, dir *program.Slot
-	if c.ns.joined != 0 {
-		pidfd = c.hand("pidfd", program.FDPidFD)
-	}
+	c.processPath, c.hook = r.ProcessPath, r.Hook
+	pidfd := c.planJoin(r.Namespaces)
+	var dir *program.Slot
 	if !c.ns.has(unix.CLONE_NEWNS) {
 		dir = c.hand("root", program.FDDirectory)
 	}
@@ -73,6 +71,18 @@ func Enter(f *host.Facts, r *EnterRequest) (*Result, error) {
 		return nil, err
 	}
 	return c.result(program.KindEnter), nil
+}
+
+// planJoin notes the namespaces to join, and returns the pidfd by which, nil for none.
+func (c *compiler) planJoin(namespaces uintptr) *program.Slot {
+	c.ns.joined = namespaces & nsAll
+	// A pid or time namespace is for children only (setns(2)); the pid namespace's
+	// holds for the first child of a process that joins with it, too.
+	c.ns.intermediate = c.ns.joined&unix.CLONE_NEWPID != 0
+	if c.ns.joined == 0 {
+		return nil
+	}
+	return c.hand("pidfd", program.FDPidFD)
 }
 
 // joinContainer joins all namespaces in one call: either the child is in all of

@@ -60,7 +60,9 @@ func (c *compiler) becomeProcess() {
 	c.caps = c.capabilities()
 	c.credentials(c.caps)
 	c.workingDirectory(entered)
-	c.executable()
+	if c.hook == nil {
+		c.executable()
+	}
 	c.setUmask()
 	c.settle()
 }
@@ -254,6 +256,11 @@ func (c *compiler) workingDirectory(entered *program.Slot) {
 	c.ExpectNot(program.From(entered), ^uint64(0), 1, unix.EEXIST, "ask whether the working directory is entered").On(unix.EEXIST, inside)
 	c.enterDirectory(-1)
 	c.Here(inside)
+	c.seeInside()
+}
+
+// seeInside sees that the working directory is inside.
+func (c *compiler) seeInside() {
 	buf := program.Buffer(unix.PathMax, "buffer")
 	c.Do(program.CallGetcwd, "ask where that is", program.Ptr(buf), program.Int(unix.PathMax))
 	first := &program.Slot{Name: "buffer[0]", Home: buf, Inherited: -1}
@@ -400,7 +407,7 @@ func (c *compiler) start() {
 	p := c.process
 	c.atProcess("args")
 	var argv, envp *program.Data
-	if p != nil {
+	if p != nil && c.hook == nil {
 		argv = program.Strings(p.Args, "argv["+strconv.Itoa(len(p.Args))+"]")
 		envp = c.environment()
 	}
@@ -424,6 +431,11 @@ func (c *compiler) start() {
 		return
 	}
 	c.rlimits(true)
+	if c.hook != nil {
+		c.at("")
+		c.execHook()
+		return
+	}
 	c.atProcess("args[0]")
 	c.Do(program.CallExecve, "exec "+p.Args[0], program.From(c.exe), program.Ptr(argv), program.Ptr(envp)).
 		Say(unix.ENOENT, "exec "+p.Args[0]+": no such file or directory", "does its interpreter exist in the container?").

@@ -80,6 +80,7 @@ type kinds uint8
 const (
 	creates kinds = 1 << KindCreate
 	enters  kinds = 1 << KindEnter
+	hooks   kinds = 1 << KindHook
 )
 
 // Sentences that several rules share.
@@ -309,7 +310,7 @@ var rulesOf = [numCalls][]rule{
 		{args: []permit{{is: []uint64{atCwd}}, {data: dot}, {is: []uint64{pathDir}}, {zero: true}}, in: creates, needs: factOutside | factAtRootfs, why: whyAtRoot, result: 1 << fdRoot},
 		{args: []permit{{is: []uint64{atCwd}}, {data: hostCovered}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: creates, needs: factOutside | factMounts, why: whyOutside, result: 1 << fdHostMount},
 		{args: []permit{{is: []uint64{atCwd}}, {data: slash}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: creates, needs: factOutside, why: whyOutside, result: 1 << fdOldRoot},
-		{args: []permit{{is: []uint64{atCwd}}, {data: slash}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: enters, needs: factRoot, why: whyAtRoot, result: 1 << fdRoot},
+		{args: []permit{{is: []uint64{atCwd}}, {data: slash}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: enters | hooks, needs: factRoot, why: whyAtRoot, result: 1 << fdRoot},
 		{args: []permit{{is: []uint64{atCwd}}, {data: procPath, words: wordsHost + "; " + whyOutside}, {is: []uint64{pathDir}, words: wordsExec}, {zero: true}}, in: creates, needs: factOutside, why: whyOutside, result: 1 << fdHostProc},
 		{
 			args:   []permit{{slot: 1<<fdDevpts | 1<<fdPts, words: "a devpts"}, {data: ptmx, words: wordsPath}, {is: []uint64{unix.O_RDWR | unix.O_NOCTTY | unix.O_NOFOLLOW | cloexec}, words: wordsExec}, {zero: true}},

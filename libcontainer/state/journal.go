@@ -127,6 +127,13 @@ func (j *Journal) Entries() ([]Entry, error) {
 	return entries, bad.OrNil()
 }
 
+// Noted is what the journal holds, as far as it can be read: for whoever has to look
+// at it while another command has the lock and writes.
+func (d *Dir) Noted() []Entry {
+	entries, _ := (&Journal{d: d}).Entries()
+	return entries
+}
+
 // Undo undoes every entry, the newest first and those of a kind that is Last at the
 // end. It goes on after an error and returns all of them. The entries that failed
 // stay in the journal for the next attempt.

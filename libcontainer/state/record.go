@@ -48,6 +48,8 @@ type Record struct {
 	NoPivot, NoNewKeyring  bool
 	ListenFDs, PreserveFDs int
 	Ignored, Blocked       uint64
+	// StartHooks is true when the config has hooks that start runs.
+	StartHooks bool
 	// Program is the program's digest, by which it is known again.
 	Program uint64
 }
@@ -102,6 +104,7 @@ func encodeRecord(r *Record) []byte {
 	e.Key("notify").Bool(r.Notify)
 	e.Key("ignored").Uint(r.Ignored)
 	e.Key("blocked").Uint(r.Blocked)
+	e.Key("startHooks").Bool(r.StartHooks)
 	e.Key("program").Uint(r.Program)
 	return e.End()
 }
@@ -189,6 +192,8 @@ func (d *decoder) field(r *Record, key string) {
 		r.Blocked = d.uint()
 	case "preserveFDs":
 		r.PreserveFDs = int(d.int())
+	case "startHooks":
+		r.StartHooks = d.bool()
 	case "program":
 		r.Program = d.uint()
 	default:
