@@ -133,6 +133,15 @@ func findIn(pid int, file, name string) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
+	if e, ok := entryIn(text, file, name); ok {
+		return e, nil
+	}
+	return entry{}, fault.New("unable to find " + strconv.Quote(name) + ": no matching entries in the container's /" + file)
+}
+
+// entryIn finds a name in the text of a file. The file is the image's: an entry of
+// passwd whose group is no number is passed over, as that would come to be 0, root's.
+func entryIn(text, file, name string) (entry, bool) {
 	for line := range strings.SplitSeq(text, "\n") {
 		f := strings.Split(line, ":")
 		if len(f) < 4 || f[0] != name || name == "" {
@@ -142,8 +151,10 @@ func findIn(pid int, file, name string) (entry, error) {
 		if err != nil {
 			continue
 		}
-		gid, _ := strconv.ParseUint(f[3], 10, 32) // of group these are its members
-		return entry{uint32(id), uint32(gid)}, nil
+		gid, err := strconv.ParseUint(f[3], 10, 32) // of group these are its members
+		if err == nil || file != "etc/passwd" {
+			return entry{uint32(id), uint32(gid)}, true
+		}
 	}
-	return entry{}, fault.New("unable to find " + strconv.Quote(name) + ": no matching entries in the container's /" + file)
+	return entry{}, false
 }

@@ -19,3 +19,17 @@ func TestHomeIn(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswdEntry: an entry whose ids are no ids is none. Its group would be 0, root's.
+func TestPasswdEntry(t *testing.T) {
+	const passwd = "word:x:1000:bad::/:/bin/sh\nlarge:x:1000:99999999999::/:/bin/sh\nuid:x:bad:7::/:/bin/sh\n" +
+		"none:x:1000:::/:/bin/sh\ngood:x:1000:100::/:/bin/sh\n"
+	for name, want := range map[string]bool{"word": false, "large": false, "uid": false, "none": false, "good": true} {
+		if e, ok := entryIn(passwd, "etc/passwd", name); ok != want || ok && e != (entry{1000, 100}) {
+			t.Errorf("%s: %v, %v", name, e, ok)
+		}
+	}
+	if e, ok := entryIn("staff:x:50:user,root\n", "etc/group", "staff"); !ok || e.id != 50 {
+		t.Errorf("a group with members: %v, %v", e, ok)
+	}
+}

@@ -82,6 +82,11 @@ func (c *checker) checkUser(path string, u *specs.User) {
 	if u.Umask != nil && *u.Umask > 0o777 {
 		c.add(path+".umask", "must be at most 511 (0777), not "+unsigned(*u.Umask))
 	}
+	c.checkID(path+".uid", u.UID)
+	c.checkID(path+".gid", u.GID)
+	for i, gid := range u.AdditionalGids {
+		c.checkID(index(path+".additionalGids", i), gid)
+	}
 	ns := namespace(c.s, specs.UserNamespace)
 	if ns == nil || ns.Path != "" {
 		return
@@ -100,6 +105,14 @@ func (c *checker) checkUser(path string, u *specs.User) {
 		if !mapped(l.GIDMappings, gid) {
 			c.add(index(path+".additionalGids", i), "cannot add unmapped gid "+unsigned(gid)+" in user namespace")
 		}
+	}
+}
+
+// checkID refuses the id that stands for none. To setresuid(2) and setresgid(2) it
+// says "leave it as it is": the process would stay root.
+func (c *checker) checkID(path string, id uint32) {
+	if id == 1<<32-1 {
+		c.add(path, "must not be 4294967295, which stands for no id")
 	}
 }
 

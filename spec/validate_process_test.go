@@ -23,6 +23,9 @@ func TestValidateProcess(t *testing.T) {
 	size := func(tty bool, h, w uint) func(*specs.Spec) {
 		return process(func(p *specs.Process) { p.Terminal, p.ConsoleSize = tty, &specs.Box{Height: h, Width: w} })
 	}
+	user := func(u specs.User) func(*specs.Spec) { // where no map speaks first
+		return func(s *specs.Spec) { s.Linux, s.Process.User = nil, u }
+	}
 	oom := func(v int) func(*specs.Spec) { return process(func(p *specs.Process) { p.OOMScoreAdj = &v }) }
 	affinity := func(initial, final string) func(*specs.Spec) {
 		return process(func(p *specs.Process) {
@@ -47,6 +50,10 @@ func TestValidateProcess(t *testing.T) {
 		{"PRO-8 empty", args(), "process.args", "args must not be empty"},
 		{"PRO-8 NUL", args("sh", "\x00"), "process.args[1]", "NUL"},
 		{"PRO-9 command line", process(func(p *specs.Process) { p.CommandLine = "x" }), "", ""},
+		{"no user", user(specs.User{UID: 1<<32 - 1}), "process.user.uid", "must not be 4294967295"},
+		{"no group", user(specs.User{GID: 1<<32 - 1}), "process.user.gid", "must not be 4294967295"},
+		{"no additional group", user(specs.User{AdditionalGids: []uint32{5, 1<<32 - 1}}), "process.user.additionalGids[1]", "must not be 4294967295"},
+		{"last ids", user(specs.User{UID: 1<<32 - 2, GID: 1<<32 - 2, AdditionalGids: []uint32{1<<32 - 2}}), "", ""},
 		{"PRO-14 NUL", process(func(p *specs.Process) { p.ApparmorProfile = "\x00" }), "process.apparmorProfile", "NUL"},
 		{"PRO-20 unknown capability", process(func(p *specs.Process) {
 			p.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_NONE"}}
@@ -93,9 +100,9 @@ func TestValidateScheduler(t *testing.T) {
 	}
 	const path = "process.scheduler"
 	check(t, []rule{
-		{"PRO-24 missing", sched(specs.Scheduler{}), path + ".policy", "scheduler policy must be specified: must be one of SCHED_OTHER"},
-		{"PRO-24 unknown", sched(specs.Scheduler{Policy: "SCHED_X"}), path + ".policy", `unknown scheduler policy "SCHED_X"`},
-		{"PRO-24 ISO", sched(specs.Scheduler{Policy: "SCHED_ISO"}), "", ""},
+		{"user: missing", sched(specs.Scheduler{}), path + ".policy", "scheduler policy must be specified: must be one of SCHED_OTHER"},
+		{"user: unknown", sched(specs.Scheduler{Policy: "SCHED_X"}), path + ".policy", `unknown scheduler policy "SCHED_X"`},
+		{"user: ISO", sched(specs.Scheduler{Policy: "SCHED_ISO"}), "", ""},
 		{"PRO-25 too nice", sched(specs.Scheduler{Policy: "SCHED_OTHER", Nice: 20}), path + ".nice", "between -20 and 19, not 20"},
 		{"PRO-25 not nice", sched(specs.Scheduler{Policy: "SCHED_BATCH", Nice: -21}), path + ".nice", "not -21"},
 		{"PRO-25 nicest", sched(specs.Scheduler{Policy: "SCHED_BATCH", Nice: 19}), "", ""},

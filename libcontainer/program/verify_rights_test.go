@@ -20,6 +20,13 @@ func TestVerifyProcess(t *testing.T) {
 		}},
 		{"root's group stays", user, drop(sGroup)},
 		{"only one of its ids changes", "all three", arg(sUser, 1, Uint(1<<32-1))},
+		{"a user that is none", "-1 changes nothing", func(t *testing.T, p *Program) {
+			p.Rights.UID = 1<<32 - 1
+			edit(sUser, func(st *Step) { st.Args = []Arg{Uint(1<<32 - 1), Uint(1<<32 - 1), Uint(1<<32 - 1)} })(t, p)
+		}},
+		{"a group that is none", "-1 changes nothing", func(t *testing.T, p *Program) {
+			edit(sGroup, func(st *Step) { st.Args = []Arg{Int(-1), Int(-1), Int(-1)} })(t, p)
+		}},
 		{"the caller's groups stay", groups, drop(sGroups)},
 		{"they may stay", groups, skip(sGroups, 0)},
 		{"another group", groups, arg(sGroups, 1, Ptr(Struct(le.AppendUint32(nil, 8), "[8]")))},
