@@ -101,8 +101,9 @@ func three(kinds ...string) []string {
 
 // rows: HOK-1 HOK-2 HOK-3 HOK-4 HOK-5 HOK-6 HOK-11
 func TestHooksInOrder(t *testing.T) {
-	skipOld(t, "poststart hooks run in create")
+	const early = "poststart hooks run in create"
 	t.Run("create, start, delete", func(t *testing.T) {
+		skipOld(t, early)
 		h := newHooked(t, nothing)
 		h.create()
 		h.wantRan(three(hookKinds[:3]...)...)
@@ -137,6 +138,7 @@ func TestHooksInOrder(t *testing.T) {
 		}
 	})
 	t.Run("created and deleted without a bundle", func(t *testing.T) {
+		skipOld(t, early)
 		h := newHooked(t, nothing)
 		h.create()
 		if err := os.RemoveAll(h.bundle); err != nil {
@@ -146,6 +148,7 @@ func TestHooksInOrder(t *testing.T) {
 		h.wantRan(three("prestart", "createRuntime", "createContainer", "poststop")...)
 	})
 	t.Run("delete --force of a running one", func(t *testing.T) {
+		skipOld(t, early)
 		h := newHooked(t, nothing, harness.Args("/bin/sleep", "1000"))
 		h.detached()
 		h.Must("delete", "--force", h.id)
@@ -155,7 +158,6 @@ func TestHooksInOrder(t *testing.T) {
 
 // rows: HOK-12 STA-8
 func TestHooksGetTheState(t *testing.T) {
-	skipOld(t, "poststart hooks run in create; no pid of poststop")
 	h := newHooked(t, func(kind string, n int) string {
 		if n > 0 {
 			return ""
@@ -179,6 +181,9 @@ func TestHooksGetTheState(t *testing.T) {
 		var s specs.State
 		if err := json.Unmarshal([]byte(harness.ReadFile(t, filepath.Join(h.dir, kind+".json"))), &s); err != nil {
 			t.Fatalf("%s: %v", kind, err)
+		}
+		if kind == "poststart" && !harness.Berth() {
+			want.status = "created" // runc 1.1.5 runs them in create
 		}
 		if string(s.Status) != want.status || s.Pid != want.pid || s.ID != h.id || s.Bundle != h.bundle || s.Annotations["a.b"] != "c" || s.Version == "" {
 			t.Errorf("%s: %+v, want %s with pid %d", kind, s, want.status, want.pid)
@@ -204,7 +209,7 @@ func namespacesOf(t *testing.T, pid int) string {
 
 // rows: HOK-13 LIF-9 LIF-20
 func TestHooksThatFail(t *testing.T) {
-	skipOld(t, "poststop hooks of a failed create do not run, and their failure fails delete")
+	skipOld(t, "says no kind, runs poststart hooks in create, start does not see startContainer fail, delete ends at the first poststop hook that fails")
 	fail := func(which string) func(string, int) string {
 		return func(kind string, n int) string {
 			if kind == which && n == 1 {
@@ -418,4 +423,39 @@ func TestHooksThatAreOdd(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestExplainShowsHooks: each at its place.
+func TestExplainShowsHooks(t *testing.T) {
+	skipOld(t, "no explain")
+	h := newHooked(t, nothing)
+	var doc struct {
+		Hooks []struct{ Kind, Path, File, Where, Barrier string }
+	}
+	if err := json.Unmarshal([]byte(h.Must("explain", "--json", "--bundle", h.bundle)), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.Hooks) != 18 {
+		t.Fatalf("%d hooks", len(doc.Hooks))
+	}
+	places := []string{"runtime runtime-hooks", "runtime runtime-hooks", "container container-hooks", "container ", "runtime ", "runtime "}
+	for i, k := range doc.Hooks {
+		kind := hookKinds[i/3]
+		if k.Kind != kind || k.File != "/bin/sh" || k.Path != "hooks."+kind+"["+strconv.Itoa(i%3)+"]" || k.Where+" "+k.Barrier != places[i/3] {
+			t.Errorf("hook %d: %+v", i, k)
+		}
+	}
+	text, last := h.Must("explain", "--bundle", h.bundle), -1
+	for _, words := range []string{
+		"barrier runtime-hooks", "prestart hook, in the runtime's", "createRuntime hook, in the runtime's", "barrier container-hooks",
+		"createContainer hook, in the container's", "barrier ready", "startContainer hook, in the container's", "exec ",
+		"poststart hook, in the runtime's", "poststop hook, in the runtime's",
+	} {
+		at := strings.Index(text[last+1:], words)
+		if at < 0 {
+			t.Fatalf("no %q behind the one before:\n%s", words, text)
+		}
+		last += 1 + at
+	}
+	h.wantRan()
 }
