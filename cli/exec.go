@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"os"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -122,9 +121,9 @@ func (c *call) changedProcess(ct *libcontainer.Container) (*specs.Process, error
 
 // readProcess reads a document that is a process alone.
 func readProcess(file string) (*specs.Process, error) {
-	text, err := os.ReadFile(file)
+	text, err := spec.ReadFile(file) // to its limit only: a pipe or device may have no end
 	if err != nil {
-		return nil, fault.Wrap("cannot read the process", err)
+		return nil, err
 	}
 	p, _, err := spec.DecodeProcess(text)
 	if err != nil {
