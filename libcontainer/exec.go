@@ -69,7 +69,9 @@ func (c *Container) Exec(ctx context.Context, o *ExecOptions) (*Execution, error
 	j := &Execution{rt: c.rt, dir: c.dir, rec: rec, opt: o, Process: &Process{master: -1}}
 	if err = j.find(); err == nil {
 		j.watch = watch(ctx)
-		err = j.prepare()
+		if err = j.prepare(); err != nil && ctx.Err() == nil && j.init.Signal(0) == state.ErrGone {
+			err = errExecStopped // while it was being prepared: what failed failed of that
+		}
 	}
 	if err != nil {
 		err = j.undo(err)
@@ -116,7 +118,7 @@ func (j *Execution) find() error {
 	j.init = init
 	switch status {
 	case state.Stopped:
-		return errExecStopped()
+		return errExecStopped
 	case state.Creating:
 		return fault.New("cannot exec in a container that is still being created")
 	}
@@ -182,7 +184,7 @@ func (j *Execution) namespaces() (uintptr, error) {
 		theirs, err := os.Readlink(dir + ns.File)
 		if err != nil {
 			if j.init.Signal(0) == state.ErrGone {
-				return 0, errExecStopped()
+				return 0, errExecStopped
 			}
 			if os.IsNotExist(err) {
 				continue // a kernel without it
@@ -269,14 +271,14 @@ func (j *Execution) spawn(v2 int) error {
 }
 
 // errExecStopped is the error for a container whose process has ended.
-func errExecStopped() error { return fault.New("cannot exec in a stopped container") }
+var errExecStopped = fault.New("cannot exec in a stopped container")
 
 // rootDirectory is the root of a container that has no mount namespace of its own.
 func (j *Execution) rootDirectory() (int, error) {
 	path := "/proc/" + strconv.Itoa(j.init.PID()) + "/root"
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err == unix.ENOENT || err == unix.ESRCH { // it is there, but has given up its files: it ends
-		return -1, errExecStopped()
+		return -1, errExecStopped
 	}
 	if err != nil {
 		return -1, &fault.Error{Msg: "cannot open the container's root", Call: "open " + path, Err: err}
@@ -285,7 +287,7 @@ func (j *Execution) rootDirectory() (int, error) {
 	// another's.
 	if j.init.Signal(0) == state.ErrGone {
 		unix.Close(fd)
-		return -1, errExecStopped()
+		return -1, errExecStopped
 	}
 	return fd, nil
 }

@@ -471,6 +471,9 @@ func (m *Machine) died() error {
 	var ws unix.WaitStatus
 	pid, err := sys.Retry(func() (int, error) { return unix.Wait4(m.Pid, &ws, 0, nil) })
 	e := fault.New("the container's init died before it was ready")
+	if m.prog.Kind != KindCreate {
+		e.Msg = "the process died before it was executed"
+	}
 	if err == nil && pid == m.Pid {
 		m.Pid = 0
 		switch {

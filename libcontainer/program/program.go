@@ -62,11 +62,11 @@ const (
 	BarrierTimens
 	// BarrierBorn: the process that stays says hello; the kernel says its pid.
 	BarrierBorn
-	// BarrierRuntimeHooks: namespaces exist, nothing is pivoted: prestart and
+	// BarrierRuntimeHooks: all is mounted, nothing is pivoted: prestart and
 	// createRuntime hooks run in the runtime's namespaces.
 	BarrierRuntimeHooks
-	// BarrierContainerHooks: all is mounted; createContainer hooks run in the
-	// container's namespaces before pivot_root.
+	// BarrierContainerHooks: createContainer hooks run in the container's namespaces
+	// before pivot_root.
 	BarrierContainerHooks
 	// BarrierReady: the container is created.
 	BarrierReady
