@@ -75,6 +75,8 @@ func mayExecute(f *flow, _ *Step, k *known) string {
 		return k.rights(&p.Rights)
 	case p.Descriptor(FDStartFIFO) >= 0 && k.facts&factWaited == 0:
 		return "the process must wait for start"
+	case p.Kind == KindHook && p.Rights.LastCap != 0:
+		return "a hook has no rights that are checked: who has any is a process of the container"
 	case p.Kind == KindHook && p.Namespaces&unix.CLONE_NEWNS == 0:
 		return ""
 	case k.facts&factRoot == 0:

@@ -76,6 +76,7 @@ func TestVerifyKinds(t *testing.T) {
 		{mutant{"mounts a tmpfs", only, arg(sProc, 0, Path("tmpfs"))}, enterProgram},
 		{mutant{"a hook that mounts", only, add(sMark, host)}, hookProgram},
 		{mutant{"a hook with the socket", marked, drop(sMark)}, hookProgram},
+		{mutant{"a hook with a process's rights", "no rights that are checked", func(_ *testing.T, p *Program) { p.Rights.LastCap = 40 }}, hookProgram},
 	} {
 		p := m.of()
 		m.change(t, p)

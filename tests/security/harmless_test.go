@@ -161,6 +161,11 @@ var arguments = []argument{
 		"setresuid setsid symlinkat umask unshare", order},
 	{"swapped", "barrier(born)", "A session or a cgroup before the runtime knows the pid: nothing that it would have to undo."},
 	{"swapped", "barrier(id-map)", "Group 0 before there is a map: EINVAL."},
+	{"swapped", "barrier(runtime-hooks)", "Hooks that run one step earlier or later: " + asked},
+	{"dropped", "barrier(runtime-hooks)", "The config's hooks do not run. " + asked},
+	{"may fail", "barrier(runtime-hooks)", "A barrier is no call and has no errno."},
+	{"1 bit", "barrier(runtime-hooks)", "Another barrier has nothing to do, which is an error or no hooks, or writes the child's own id map or clock offsets once more, which the kernel refuses."},
+	{"1 constant", "barrier(runtime-hooks)", "As another bit."},
 	{"swapped", "barrier(ready)", "Hidden before the runtime has looked: it reads no HOME, or fails."},
 }
 
