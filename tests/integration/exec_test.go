@@ -251,23 +251,9 @@ func TestExecStates(t *testing.T) {
 	}
 }
 
-// freeze pauses a container by its cgroup.
-func (c *container) freeze(state string) {
-	c.t.Helper()
-	for _, dir := range harness.Cgroups(c.id) {
-		if dir, ok := strings.CutPrefix(dir, "cgroup "); ok && strings.Contains(dir, "/freezer") {
-			if err := os.WriteFile(dir+"/freezer.state", []byte(state), 0); err != nil {
-				c.t.Fatal(err)
-			}
-		}
-	}
-}
-
 func TestExecPaused(t *testing.T) {
 	c := running(t)
-	c.freeze("FROZEN")
-	defer c.freeze("THAWED")
-	c.awaitStatus("paused")
+	c.Must("pause", c.id)
 	res := c.exec(nil, "true")
 	if res.Code != 255 || !strings.Contains(res.Stderr, "cannot exec in a paused container") {
 		t.Errorf("%d %s", res.Code, res.Stderr)
@@ -280,7 +266,7 @@ func TestExecPaused(t *testing.T) {
 		t.Fatalf("did not wait: %d %s", res.Code, res.Stderr)
 	case <-time.After(200 * time.Millisecond):
 	}
-	c.freeze("THAWED")
+	c.Must("resume", c.id)
 	if res := <-done; res.Code != 0 || res.Stdout != "thawed\n" {
 		t.Errorf("%d %q %s", res.Code, res.Stdout, res.Stderr)
 	}
