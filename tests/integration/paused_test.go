@@ -15,10 +15,14 @@ import (
 func freeze(t *testing.T, pid int, state string) {
 	t.Helper()
 	file := filepath.Join(cgroupDirs(t, pid)["freezer"], "freezer.state")
-	if err := os.WriteFile(file, []byte(state), 0); err != nil {
-		t.Fatal(err)
-	}
-	await(t, file+" is "+state, func() bool { return harness.ReadFile(t, file) == state })
+	await(t, file+" is "+state, func() bool {
+		// Again and again: a task that was not to be frozen at the first write is asked
+		// only by the next one.
+		if err := os.WriteFile(file, []byte(state), 0); err != nil {
+			t.Fatal(err)
+		}
+		return harness.ReadFile(t, file) == state
+	})
 }
 
 // SIGKILL ends a frozen container: the kernel delivers it only to those that run.
