@@ -59,15 +59,24 @@ func (c *call) createOptions(rt *libcontainer.Runtime) (libcontainer.CreateOptio
 		NoPivot:       c.on(&optNoPivot),
 		NoNewKeyring:  c.on(&optNoNewKeyring),
 		ListenFDs:     listenFDs(os.Getpid(), os.Getenv),
-		PreserveFDs:   c.number(&optPreserveFDs),
 	}
-	if opt.PreserveFDs < 0 {
-		return opt, fault.New("invalid value for --preserve-fds: must not be negative")
-	}
-	if opt.PreserveFDs > maxPreserved {
-		return opt, fault.New("invalid value for --preserve-fds: no process has so many descriptors")
+	var err error
+	if opt.PreserveFDs, err = c.preserved(); err != nil {
+		return opt, err
 	}
 	return opt, c.makeRoot(rt)
+}
+
+// preserved is how many descriptors the caller passes on.
+func (c *call) preserved() (int, error) {
+	n := c.number(&optPreserveFDs)
+	if n < 0 {
+		return 0, fault.New("invalid value for --preserve-fds: must not be negative")
+	}
+	if n > maxPreserved {
+		return 0, fault.New("invalid value for --preserve-fds: no process has so many descriptors")
+	}
+	return n, nil
 }
 
 // listenFDs is how many sockets the caller has opened for the container, if it

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"slices"
 
 	"berth/libcontainer"
@@ -115,13 +116,8 @@ func memoryJSON(j *jsonw.Writer, m *cgroups.MemoryStats) {
 		j.Close('}')
 	}
 	if len(m.Raw) > 0 {
-		names := make([]string, 0, len(m.Raw))
-		for name := range m.Raw {
-			names = append(names, name)
-		}
-		slices.Sort(names)
 		j.Key("raw").Begin('{')
-		for _, name := range names {
+		for _, name := range slices.Sorted(maps.Keys(m.Raw)) {
 			j.Key(name).Uint(m.Raw[name])
 		}
 		j.Close('}')

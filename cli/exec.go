@@ -62,12 +62,11 @@ func (c *call) exec() (int, error) {
 		ConsoleSocket: c.text(&optConsoleSocket),
 		PidFDSocket:   c.text(&optPidFDSocket),
 		PidFile:       c.text(&optPidFile),
-		PreserveFDs:   c.number(&optPreserveFDs),
 		IgnorePaused:  c.on(&optIgnorePaused),
 		Cgroups:       c.texts(&optCgroup),
 	}
-	if o.PreserveFDs > maxPreserved {
-		return 255, fault.New("invalid value for --preserve-fds: no process has so many descriptors")
+	if o.PreserveFDs, err = c.preserved(); err != nil {
+		return 255, err
 	}
 	if file, ok := c.given(&optProcess); ok {
 		o.Process, err = readProcess(file)

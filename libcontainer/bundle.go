@@ -9,6 +9,7 @@ import (
 
 	"berth/libcontainer/fault"
 	"berth/libcontainer/logs"
+	"berth/libcontainer/state"
 	"berth/spec"
 )
 
@@ -125,4 +126,15 @@ func unsupported(s *specs.Spec) error {
 		}
 	}
 	return l.OrNil()
+}
+
+// keptConfig is the copy of config.json that a container was made from, with its bytes:
+// the bundle may have changed, or be gone.
+func keptConfig(d *state.Dir) (*specs.Spec, []byte, error) {
+	raw, err := d.Config()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, _, err := spec.Decode(raw)
+	return s, raw, err
 }

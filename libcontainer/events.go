@@ -103,8 +103,8 @@ func (c *Container) watched() (*watched, error) {
 	w := &watched{process: p}
 	if !alive(status) {
 		err = conditioned{fault.New("container with id " + c.id + " is not running"), ErrNotRunning}
-	} else if w.Handle, err = openCgroups(rec); err == nil && w.Handle == nil {
-		err = errNoCgroups
+	} else {
+		w.Handle, err = ownCgroups(rec)
 	}
 	if err != nil {
 		w.close()

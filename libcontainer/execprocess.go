@@ -8,7 +8,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"berth/libcontainer/fault"
-	"berth/spec"
 )
 
 // ProcessChange is what exec changes of the process in a container's config. What is
@@ -35,11 +34,7 @@ func (c *Container) ExecProcess(ch *ProcessChange) (*specs.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := c.dir.Config()
-	if err != nil {
-		return nil, err
-	}
-	s, _, err := spec.Decode(raw)
+	s, _, err := keptConfig(c.dir)
 	if err != nil {
 		return nil, err
 	}

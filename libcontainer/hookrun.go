@@ -37,7 +37,9 @@ func (h *hookRun) noteProcess(pid int) error {
 	if err != nil {
 		return err
 	}
-	return h.note(state.Entry{Kind: hookKind.Name, Args: []string{strconv.Itoa(pid), strconv.FormatUint(start, 10)}})
+	e := state.ProcessEntry(pid, start)
+	e.Kind = hookKind.Name
+	return h.note(e)
 }
 
 // printed bounds what is kept of what a hook prints.
@@ -100,21 +102,13 @@ func (h *hookRun) await(ctx context.Context, pidfd int) error {
 	if err != nil {
 		return err
 	}
-	// What the look found stands in a copy: each is asked once more.
 	switch {
 	case !told:
 		return fault.New("hook ran past specified timeout of " + strconv.Itoa(*h.hook.Timeout) + "s")
-	case !ended(pidfd):
+	case fds[0].Revents == 0:
 		return fault.New("the container's process has ended")
 	}
 	return nil
-}
-
-// ended says whether the process of a pidfd has ended.
-func ended(pidfd int) bool {
-	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	n, err := sys.Retry(func() (int, error) { return unix.Poll(fds, 0) })
-	return err == nil && n == 1
 }
 
 // hookIO is the standard files of a hook. The runtime's own ends are nonblocking and

@@ -3,7 +3,6 @@ package libcontainer
 import (
 	"context"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,7 +15,6 @@ import (
 	"berth/libcontainer/host"
 	"berth/libcontainer/state"
 	"berth/libcontainer/sys"
-	"berth/spec"
 )
 
 // Hooks at their places. Those of the runtime's namespaces are its children; those of
@@ -80,7 +78,7 @@ func keptHooks(d *state.Dir) (*specs.Hooks, *state.Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := keptConfig(d)
+	s, _, err := keptConfig(d)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,15 +86,6 @@ func keptHooks(d *state.Dir) (*specs.Hooks, *state.Record, error) {
 		return &specs.Hooks{}, rec, nil
 	}
 	return s.Hooks, rec, nil
-}
-
-func keptConfig(d *state.Dir) (*specs.Spec, error) {
-	raw, err := d.Config()
-	if err != nil {
-		return nil, err
-	}
-	s, _, err := spec.Decode(raw)
-	return s, err
 }
 
 func hasStartHooks(s *specs.Spec) bool {
@@ -161,27 +150,20 @@ func (c *creation) poststart(ctx context.Context) error {
 // startContainer runs the hooks that come before the process of a created container,
 // and returns all that its config has.
 func (c *Container) startContainer(ctx context.Context, rec *state.Record, proc *state.Process) (*specs.Hooks, error) {
-	s, err := keptConfig(c.dir)
+	s, _, err := keptConfig(c.dir)
 	if err != nil || s.Hooks == nil {
 		return nil, err
 	}
-	all, err := c.startHooks(rec, proc.FD(), s.Process)
-	if err != nil {
-		return nil, err
-	}
+	all := c.startHooks(rec, proc.FD(), s.Process)
 	return s.Hooks, all.run(ctx, "startContainer", state.Created.String(), s.Hooks.StartContainer)
 }
 
 // poststart runs the hooks that come after it was executed.
 func (c *Container) poststart(ctx context.Context, rec *state.Record, h *specs.Hooks) error {
-	all, err := c.startHooks(rec, -1, nil)
-	if err != nil {
-		return err
-	}
-	return all.run(ctx, "poststart", state.Running.String(), h.Poststart)
+	return c.startHooks(rec, -1, nil).run(ctx, "poststart", state.Running.String(), h.Poststart)
 }
 
-func (c *Container) startHooks(rec *state.Record, watch int, p *specs.Process) (*containerHooks, error) {
+func (c *Container) startHooks(rec *state.Record, watch int, p *specs.Process) *containerHooks {
 	note := func(e ...state.Entry) error {
 		j, err := c.dir.Journal()
 		if err != nil {
@@ -190,7 +172,7 @@ func (c *Container) startHooks(rec *state.Record, watch int, p *specs.Process) (
 		defer j.Close()
 		return j.Note(e...)
 	}
-	return &containerHooks{rt: c.rt, dir: c.dir, rec: rec, note: note, watch: watch, process: p}, nil
+	return &containerHooks{rt: c.rt, dir: c.dir, rec: rec, note: note, watch: watch, process: p}
 }
 
 // failStart destroys a container of which a hook has failed.
@@ -311,7 +293,7 @@ func (h *hookRun) fork(bundle string) launch {
 	return func(files [3]*os.File) (int, int, func(), error) {
 		env := h.hook.Env
 		if env == nil {
-			env = slices.Clone(os.Environ())
+			env = os.Environ()
 		}
 		if fi, err := os.Stat(bundle); err != nil || !fi.IsDir() {
 			bundle = ""

@@ -9,59 +9,58 @@ import (
 // Pause stops all processes of a container, also of one that was not started yet, and
 // returns when they stand still.
 func (c *Container) Pause() error {
-	unlock, err := c.lock(cmdPause)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	h, status, err := c.cgroups()
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	switch {
-	case !alive(status):
-		return ErrNotRunning
-	case frozen(h):
-		return conditioned{fault.New(ErrNotRunning.Error() + ": it is " + statusPaused + " already"), ErrNotRunning}
-	}
-	return h.Freeze()
+	return c.onCgroups(cmdPause, func(h cgroups.Handle, status state.Status) error {
+		switch {
+		case !alive(status):
+			return ErrNotRunning
+		case frozen(h):
+			return conditioned{fault.New(ErrNotRunning.Error() + ": it is " + statusPaused + " already"), ErrNotRunning}
+		}
+		return h.Freeze()
+	})
 }
 
 // Resume lets the processes of a paused container go on.
 func (c *Container) Resume() error {
-	unlock, err := c.lock(cmdResume)
+	return c.onCgroups(cmdResume, func(h cgroups.Handle, status state.Status) error {
+		if !alive(status) || !frozen(h) {
+			return ErrNotPaused
+		}
+		return h.Thaw()
+	})
+}
+
+// onCgroups does what a command does to the container's cgroups, under its lock. The
+// status says where the container is in its life as far as its process tells.
+func (c *Container) onCgroups(cmd command, do func(cgroups.Handle, state.Status) error) error {
+	unlock, err := c.lock(cmd)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	h, status, err := c.cgroups()
+	rec, err := c.dir.Record()
+	if err != nil {
+		return err
+	}
+	status, err := c.dir.Status(rec)
+	if err != nil {
+		return err
+	}
+	h, err := ownCgroups(rec)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	if !alive(status) || !frozen(h) {
-		return ErrNotPaused
-	}
-	return h.Thaw()
+	return do(h, status)
 }
 
-// cgroups opens the container's cgroups, and says where it is in its life as far as its
-// process tells.
-func (c *Container) cgroups() (cgroups.Handle, state.Status, error) {
-	rec, err := c.dir.Record()
-	if err != nil {
-		return nil, state.Stopped, err
-	}
-	status, err := c.dir.Status(rec)
-	if err != nil {
-		return nil, status, err
-	}
+// ownCgroups opens the cgroups of a container that has to have some.
+func ownCgroups(rec *state.Record) (cgroups.Handle, error) {
 	h, err := openCgroups(rec)
 	if err == nil && h == nil {
 		err = errNoCgroups
 	}
-	return h, status, err
+	return h, err
 }
 
 // alive says whether the container has a process that can be worked with.

@@ -1,17 +1,16 @@
 package libcontainer
 
+import (
+	"berth/libcontainer/cgroups"
+	"berth/libcontainer/state"
+)
+
 // Processes lists the pids of all processes in the container's cgroup and below it, as
 // the caller's pid namespace has them; none when it has stopped.
-func (c *Container) Processes() ([]int, error) {
-	unlock, err := c.lock(cmdPS)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	h, _, err := c.cgroups()
-	if err != nil {
-		return nil, err
-	}
-	defer h.Close()
-	return h.Procs()
+func (c *Container) Processes() (pids []int, err error) {
+	err = c.onCgroups(cmdPS, func(h cgroups.Handle, _ state.Status) (err error) {
+		pids, err = h.Procs()
+		return err
+	})
+	return pids, err
 }

@@ -12,7 +12,6 @@ import (
 	"berth/libcontainer/program"
 	"berth/libcontainer/state"
 	"berth/libcontainer/sys"
-	"berth/spec"
 )
 
 // Start lets a created container execute its process. It returns when that has
@@ -194,11 +193,7 @@ func (r *Runtime) judge(d *state.Dir, rec *state.Record, reports []byte) error {
 
 // recompile makes the container's program once more, if it still is that.
 func (r *Runtime) recompile(d *state.Dir, rec *state.Record) (*program.Program, error) {
-	raw, err := d.Config()
-	if err != nil {
-		return nil, err
-	}
-	s, _, err := spec.Decode(raw)
+	s, raw, err := keptConfig(d)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,8 @@
 package libcontainer
 
 import (
-	"sort"
+	"maps"
+	"slices"
 	"time"
 
 	"berth/libcontainer/jsonw"
@@ -27,13 +28,8 @@ func (s *State) AppendTo(j *jsonw.Writer) {
 	j.Key("rootfs").Str(s.Rootfs)
 	j.Key("created").Str(s.Created.Format(time.RFC3339Nano))
 	if len(s.Annotations) > 0 {
-		names := make([]string, 0, len(s.Annotations))
-		for name := range s.Annotations {
-			names = append(names, name)
-		}
-		sort.Strings(names)
 		j.Key("annotations").Begin('{')
-		for _, name := range names {
+		for _, name := range slices.Sorted(maps.Keys(s.Annotations)) {
 			j.Key(name).Str(s.Annotations[name])
 		}
 		j.Close('}')

@@ -3,6 +3,8 @@ package libcontainer
 import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"berth/libcontainer/cgroups"
+	"berth/libcontainer/state"
 	"berth/spec"
 )
 
@@ -18,27 +20,19 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 	if err := spec.ValidateResources(r, "linux.resources").OrNil(); err != nil {
 		return err
 	}
-	unlock, err := c.lock(cmdUpdate)
-	if err != nil {
+	return c.onCgroups(cmdUpdate, func(h cgroups.Handle, status state.Status) error {
+		if !alive(status) {
+			return ErrNotRunning
+		}
+		limits := *r
+		if len(limits.Devices) > 0 {
+			limits.Devices = nil
+			c.rt.Log.Debug("linux.resources.devices: an update leaves the rules on devices as they are")
+		}
+		warnings, err := h.Set(&limits)
+		for _, w := range warnings {
+			c.rt.Log.Warn(w)
+		}
 		return err
-	}
-	defer unlock()
-	h, status, err := c.cgroups()
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	if !alive(status) {
-		return ErrNotRunning
-	}
-	limits := *r
-	if len(limits.Devices) > 0 {
-		limits.Devices = nil
-		c.rt.Log.Debug("linux.resources.devices: an update leaves the rules on devices as they are")
-	}
-	warnings, err := h.Set(&limits)
-	for _, w := range warnings {
-		c.rt.Log.Warn(w)
-	}
-	return err
+	})
 }

@@ -360,6 +360,9 @@ func TestExecFiles(t *testing.T) {
 			t.Errorf("--preserve-fds %s: %q, want %q\n%s", n, res.Stdout, want, res.Stderr)
 		}
 	}
+	if res := c.exec([]string{"--preserve-fds=-1"}, "/bin/true"); res.Code != 255 || !strings.Contains(res.Stderr, "invalid value for --preserve-fds") {
+		t.Errorf("%d %s", res.Code, res.Stderr)
+	}
 }
 
 // exec --cgroup puts the process into cgroups below the container's.
