@@ -12,6 +12,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -40,6 +41,14 @@ func Main(m *testing.M) {
 	// must be able to walk to their bundles.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		panic(err)
+	}
+	// Whoever starts the tests may ignore SIGHUP, as nohup does; what they start would
+	// do so, too, and a foreground run, which catches it, be another program than the one
+	// explained. What is caught here has its default in a child.
+	for _, sig := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
 	}
 	// Orphans of containers come to this process: a leak is then a child here.
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
