@@ -7,10 +7,13 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"berth/libcontainer/console"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 	"berth/libcontainer/program"
+	"berth/libcontainer/state"
 )
 
 // What a container's first process and one that joins have in common on the
@@ -39,6 +42,60 @@ func seal(img []byte, f *host.Facts, dirs []string) (int, error) {
 		Msg:  "there is no place that the container's image can be executed from: memfds may not be (vm.memfd_noexec is 2), nor files: " + strings.Join(tried, "; "),
 		Hint: "mount one of these without noexec, or set vm.memfd_noexec to 1",
 	}
+}
+
+// image is what a child is started from.
+type image struct {
+	program *program.Program
+	facts   *host.Facts
+	dir     *state.Dir
+	report  bool // each step is told, for a debug run
+}
+
+// spawnFrom starts the child, with fds in the order of the program's descriptors, and in
+// the cgroup v2 directory v2 if that is not -1.
+func (p *Process) spawnFrom(i *image, fds []int, v2 int) error {
+	img, err := i.program.Image(i.report, i.facts.PageSize)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal(img, i.facts, i.dir.ImageDirs())
+	if err != nil {
+		return err
+	}
+	defer unix.Close(sealed)
+	if p.machine, err = i.program.Start(sealed, fds, v2); err != nil {
+		return err
+	}
+	p.machine.FD = func(fd int) {
+		if p.master >= 0 {
+			unix.Close(fd)
+			return
+		}
+		p.master = fd
+	}
+	return nil
+}
+
+// stdio is the descriptor that is number n of the process: a file that was given, or
+// the caller's own.
+func stdio(n int, files ...*os.File) int {
+	if f := files[n]; f != nil {
+		return int(f.Fd())
+	}
+	return n
+}
+
+// openEntry opens the cgroup v2 directory that a child is born into; -1 for none.
+func openEntry(dir string) (int, error) {
+	if dir == "" {
+		return -1, nil
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &fault.Error{Msg: "cannot open the container's cgroup", Call: "open " + dir, Err: err}
+	}
+	return fd, nil
 }
 
 // setHome looks HOME up in the container's own passwd file, when the config's

@@ -290,16 +290,7 @@ func (c *creation) makeStartFIFO() error {
 
 // spawn starts the child on its sealed image.
 func (c *creation) spawn() error {
-	p := c.setup.Program
-	img, err := p.Image(c.rt.Debug || c.rt.stopAt() >= 0, c.setup.Facts.PageSize)
-	if err != nil {
-		return err
-	}
-	image, err := seal(img, c.setup.Facts, c.dir.ImageDirs())
-	if err != nil {
-		return err
-	}
-	defer unix.Close(image)
+	p := c.setup.Program.Program
 	fds, joins := make([]int, len(p.Descriptors)), c.joins
 	for i, d := range p.Descriptors {
 		switch fds[i] = -1; d.Kind {
@@ -313,35 +304,24 @@ func (c *creation) spawn() error {
 			fds[i], joins = joins[0], joins[1:]
 		}
 	}
-	cgroup := -1
-	if h := c.cgroups; h != nil && h.EntryDir() != "" {
-		if cgroup, err = unix.Open(h.EntryDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-			return &fault.Error{Msg: "cannot open the container's cgroup", Call: "open " + h.EntryDir(), Err: err}
-		}
-		defer unix.Close(cgroup)
+	entry := ""
+	if c.cgroups != nil {
+		entry = c.cgroups.EntryDir()
 	}
-	if c.machine, err = p.Start(image, fds, cgroup); err != nil {
+	v2, err := openEntry(entry)
+	if err != nil {
+		return err
+	}
+	if v2 >= 0 {
+		defer unix.Close(v2)
+	}
+	report := c.rt.Debug || c.rt.stopAt() >= 0
+	if err := c.spawnFrom(&image{p, c.setup.Facts, c.dir, report}, fds, v2); err != nil {
 		return err
 	}
 	c.rt.point()
-	c.machine.Trace = c.rt.traceOrKill(p.Program)
-	c.machine.FD = func(fd int) {
-		if c.master >= 0 {
-			unix.Close(fd)
-			return
-		}
-		c.master = fd
-	}
+	c.machine.Trace = c.rt.traceOrKill(p)
 	return c.noteChild()
-}
-
-// stdio is the descriptor that is number n of the process: a file that was given, or
-// the caller's own.
-func stdio(n int, files ...*os.File) int {
-	if f := files[n]; f != nil {
-		return int(f.Fd())
-	}
-	return n
 }
 
 // noteChild journals the child. Until now it would have ended by itself without

@@ -217,28 +217,12 @@ func (j *Execution) cgroups(req *compile.EnterRequest) (int, error) {
 		return -1, err
 	}
 	req.CgroupEntry = entry.Files
-	if entry.Dir == "" {
-		return -1, nil
-	}
-	fd, err := unix.Open(entry.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, &fault.Error{Msg: "cannot open the container's cgroup", Call: "open " + entry.Dir, Err: err}
-	}
-	return fd, nil
+	return openEntry(entry.Dir)
 }
 
 // spawn starts the child, in the cgroup v2 directory v2 if that is not -1.
 func (j *Execution) spawn(v2 int) error {
 	p := j.result.Program
-	img, err := p.Image(j.rt.Debug, j.facts.PageSize)
-	if err != nil {
-		return err
-	}
-	image, err := seal(img, j.facts, j.dir.ImageDirs())
-	if err != nil {
-		return err
-	}
-	defer unix.Close(image)
 	fds := make([]int, len(p.Descriptors))
 	for i, d := range p.Descriptors {
 		switch fds[i] = -1; d.Kind {
@@ -249,23 +233,18 @@ func (j *Execution) spawn(v2 int) error {
 		case program.FDPidFD:
 			fds[i] = j.init.FD()
 		case program.FDDirectory:
-			if fds[i], err = j.rootDirectory(); err != nil {
+			root, err := j.rootDirectory()
+			if err != nil {
 				return err
 			}
-			defer unix.Close(fds[i])
+			defer unix.Close(root)
+			fds[i] = root
 		}
 	}
-	if j.machine, err = p.Start(image, fds, v2); err != nil {
+	if err := j.spawnFrom(&image{p, j.facts, j.dir, j.rt.Debug}, fds, v2); err != nil {
 		return err
 	}
 	j.machine.Trace = j.rt.traced(p)
-	j.machine.FD = func(fd int) {
-		if j.master >= 0 {
-			unix.Close(fd)
-			return
-		}
-		j.master = fd
-	}
 	j.watch.follow(j.machine.PidFD, nil)
 	return nil
 }

@@ -119,8 +119,7 @@ func (c *creation) hooks(kind string, list []specs.Hook) error {
 	if err := c.notePoststop(); err != nil {
 		return err
 	}
-	all := &containerHooks{rt: c.rt, dir: c.dir, rec: c.record, note: c.note, watch: c.machine.PidFD}
-	err := all.run(c.watch.ctx, kind, "creating", list)
+	err := c.containerHooks(c.machine.PidFD, nil).run(c.watch.ctx, kind, "creating", list)
 	if werr := c.watch.err(); werr != nil {
 		return werr
 	}
@@ -133,7 +132,7 @@ func (c *creation) startContainer(ctx context.Context) error {
 	if h == nil {
 		return nil
 	}
-	all := &containerHooks{rt: c.rt, dir: c.dir, rec: c.record, note: c.note, watch: c.machine.PidFD, process: c.setup.Bundle.Spec.Process}
+	all := c.containerHooks(c.machine.PidFD, c.setup.Bundle.Spec.Process)
 	return all.run(ctx, "startContainer", state.Created.String(), h.StartContainer)
 }
 
@@ -143,8 +142,11 @@ func (c *creation) poststart(ctx context.Context) error {
 	if h == nil {
 		return nil
 	}
-	all := &containerHooks{rt: c.rt, dir: c.dir, rec: c.record, note: c.note, watch: -1}
-	return all.run(ctx, "poststart", state.Running.String(), h.Poststart)
+	return c.containerHooks(-1, nil).run(ctx, "poststart", state.Running.String(), h.Poststart)
+}
+
+func (c *creation) containerHooks(watch int, p *specs.Process) *containerHooks {
+	return &containerHooks{rt: c.rt, dir: c.dir, rec: c.record, note: c.note, watch: watch, process: p}
 }
 
 // startContainer runs the hooks that come before the process of a created container,
