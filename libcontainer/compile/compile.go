@@ -150,13 +150,14 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	c.becomeProcess()
 	c.Phase = program.PhaseStart
 	c.start()
+	return c.result(program.KindCreate)
+}
+
+// result is what was compiled, or all that was found wrong.
+func (c *compiler) result(kind program.Kind) (*Result, error) {
 	if err := c.err.OrNil(); err != nil {
 		return nil, err
 	}
-	return c.result(program.KindCreate), nil
-}
-
-func (c *compiler) result(kind program.Kind) *Result {
 	p := &program.Program{
 		Kind:         kind,
 		Steps:        c.Steps(),
@@ -171,7 +172,7 @@ func (c *compiler) result(kind program.Kind) *Result {
 	for i := range c.ns.joins {
 		r.Joins = append(r.Joins, c.ns.joins[i].Join)
 	}
-	return r
+	return r, nil
 }
 
 func newCompiler(s *specs.Spec, f *host.Facts, r *Request) *compiler {

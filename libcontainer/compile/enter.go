@@ -51,11 +51,6 @@ func Enter(f *host.Facts, r *EnterRequest) (*Result, error) {
 	if !c.ns.has(unix.CLONE_NEWNS) {
 		dir = c.hand("root", program.FDDirectory)
 	}
-	c.Phase = program.PhaseHost
-	c.birth()
-	c.openCgroups()
-	c.Phase = program.PhaseJoin
-	c.enterCgroups()
 	c.joinContainer(pidfd)
 	c.Phase = program.PhaseRoot
 	c.enterRoot(dir)
@@ -67,10 +62,7 @@ func Enter(f *host.Facts, r *EnterRequest) (*Result, error) {
 	c.becomeProcess()
 	c.Phase = program.PhaseStart
 	c.start()
-	if err := c.err.OrNil(); err != nil {
-		return nil, err
-	}
-	return c.result(program.KindEnter), nil
+	return c.result(program.KindEnter)
 }
 
 // planJoin notes the namespaces to join, and returns the pidfd by which, nil for none.
@@ -85,9 +77,15 @@ func (c *compiler) planJoin(namespaces uintptr) *program.Slot {
 	return c.hand("pidfd", program.FDPidFD)
 }
 
-// joinContainer joins all namespaces in one call: either the child is in all of
-// them or in none, and the user namespace gives the rights that the others take.
+// joinContainer enters the container's cgroups and joins all namespaces in one call:
+// either the child is in all of them or in none, and the user namespace gives the rights
+// that the others take.
 func (c *compiler) joinContainer(pidfd *program.Slot) {
+	c.Phase = program.PhaseHost
+	c.birth()
+	c.openCgroups()
+	c.Phase = program.PhaseJoin
+	c.enterCgroups()
 	c.at("")
 	// From the first namespace on the container's processes could look into this
 	// one, which still has descriptors and memory of the runtime's (CVE-2016-9962).

@@ -20,11 +20,6 @@ func Hook(f *host.Facts, r *EnterRequest) (*Result, error) {
 	c := newCompiler(&specs.Spec{}, f, &Request{ID: r.ID, CgroupEntry: r.CgroupEntry})
 	c.hook = r.Hook
 	pidfd := c.planJoin(r.Namespaces)
-	c.Phase = program.PhaseHost
-	c.birth()
-	c.openCgroups()
-	c.Phase = program.PhaseJoin
-	c.enterCgroups()
 	c.joinContainer(pidfd)
 	c.Phase = program.PhaseRoot
 	if c.ns.has(unix.CLONE_NEWNS) {
@@ -38,10 +33,7 @@ func Hook(f *host.Facts, r *EnterRequest) (*Result, error) {
 	c.Phase = program.PhaseStart
 	c.Barrier(program.BarrierReady, "tell the runtime the hook's pid")
 	c.execHook()
-	if err := c.err.OrNil(); err != nil {
-		return nil, err
-	}
-	return c.result(program.KindHook), nil
+	return c.result(program.KindHook)
 }
 
 // goTo makes a directory of the mount namespace the working directory, and sees that
