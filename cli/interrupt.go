@@ -25,22 +25,31 @@ func interruptible() (ctx context.Context, settled func()) {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	off := make(chan struct{})
-	next := func() unix.Signal {
-		select {
-		case s := <-ch:
-			n, _ := s.(unix.Signal)
-			return n
-		case <-off:
-			return 0
-		}
-	}
-	go func() {
-		if s := next(); s != 0 {
-			cancel(fault.New("interrupted by " + unix.SignalName(s)))
-		}
-		if s := next(); s != 0 {
-			os.Exit(128 + int(s))
-		}
-	}()
+	go obey(ch, off, cancel, os.Exit)
 	return ctx, sync.OnceFunc(func() { close(off) })
+}
+
+// obey does what the signals say until off is closed. One that came before that and is
+// seen only after it is whoever else's listens, who has got it, too: to exit for it here
+// would leave the container behind.
+func obey(ch <-chan os.Signal, off <-chan struct{}, cancel context.CancelCauseFunc, exit func(int)) {
+	for told := false; ; told = true {
+		var s os.Signal
+		select {
+		case s = <-ch:
+		case <-off:
+			return
+		}
+		select {
+		case <-off:
+			return
+		default:
+		}
+		n, _ := s.(unix.Signal)
+		if told {
+			exit(128 + int(n))
+			return
+		}
+		cancel(fault.New("interrupted by " + unix.SignalName(n)))
+	}
 }

@@ -105,6 +105,9 @@ func TestForegroundEndsByForwardedSignal(t *testing.T) {
 		t.Errorf("exit status %d, want 143\n%s", got, out)
 	}
 	c.fails("container does not exist", "state", c.id)
+	if t.Failed() {
+		t.Logf("the run said: %s", out)
+	}
 }
 
 // rows: LIF-16 STA-6
