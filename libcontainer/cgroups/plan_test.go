@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"berth/libcontainer/cgroups/devfilter"
 	"berth/libcontainer/host"
 )
 
@@ -219,7 +220,7 @@ func TestLeaveAlone(t *testing.T) {
 	}
 	// The default rules on devices are in force whatever the config says.
 	bare, none := with(planFor(t, "/x", nil), "write "), with(planFor(t, "/x", &specs.LinuxResources{}), "write ")
-	if len(bare) != 1+len(defaultDevices) || !reflect.DeepEqual(bare, none) {
+	if len(bare) != 1+len(devfilter.Defaults) || !reflect.DeepEqual(bare, none) {
 		t.Errorf("without resources: %s", bare)
 	}
 }
@@ -265,7 +266,7 @@ func TestRefused(t *testing.T) {
 		{dev(specs.LinuxDeviceCgroup{}), "device access at 0 field cannot be empty"},
 		{dev(specs.LinuxDeviceCgroup{Access: "rx"}), `linux.resources.devices[0].access: "rx" has other letters`},
 		{dev(specs.LinuxDeviceCgroup{Access: "r", Type: "p"}), `linux.resources.devices[0].type: invalid cgroup device type "p"`},
-		{dev(specs.LinuxDeviceCgroup{Access: "r", Major: ptr(int64(-5))}), "linux.resources.devices[0]: a device number is negative"},
+		{dev(specs.LinuxDeviceCgroup{Access: "r", Major: ptr(int64(-5))}), "linux.resources.devices[0].major: a device number is negative"},
 		{io(specs.LinuxBlockIO{Weight: ptr(uint16(9))}), "linux.resources.blockIO.weight: 9 is not in 10..1000"},
 		{io(specs.LinuxBlockIO{WeightDevice: []specs.LinuxWeightDevice{{}}}), "linux.resources.blockIO.weightDevice[0]: neither"},
 		{&specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB"}}}, "needs the cgroup controller hugetlb, which is not mounted (it belongs to the cgroup v2 hierarchy at /c/unified)"},
@@ -387,7 +388,7 @@ func TestDeviceRules(t *testing.T) {
 func TestHoleInWildcard(t *testing.T) {
 	var l limits
 	err := l.devices([]specs.LinuxDeviceCgroup{rule(true, "c", 9, -1, "rwm"), rule(false, "c", 9, 1, "w")})
-	want := "linux.resources.devices[1]: cgroup v1 cannot take c 9:1 w out of c 9:* rwm, which linux.resources.devices[0] set"
+	want := "linux.resources.devices[1]: a device cgroup cannot take c 9:1 w out of c 9:* rwm, which linux.resources.devices[0] set"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

@@ -116,7 +116,7 @@ var arrows = map[string][]string{
 	"berth/libcontainer":            {"berth/libcontainer/cgroups", "berth/libcontainer/compile", "berth/libcontainer/console", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/jsonw", "berth/libcontainer/logs", "berth/libcontainer/notify", "berth/libcontainer/program", "berth/libcontainer/state", "berth/libcontainer/sys", "berth/spec"},
 	"berth/libcontainer/compile":    {"berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/program", "berth/spec", "berth/libcontainer/sys"},
 	"berth/libcontainer/program":    {"berth/libcontainer/fault", "berth/libcontainer/sys"},
-	"berth/libcontainer/cgroups":    {"berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/sys"},
+	"berth/libcontainer/cgroups":    {"berth/libcontainer/cgroups/devfilter", "berth/libcontainer/fault", "berth/libcontainer/host", "berth/libcontainer/sys"},
 	"berth/libcontainer/state":      {"berth/libcontainer/fault", "berth/libcontainer/sys", "berth/libcontainer/jsonw"},
 	"berth/libcontainer/host":       {"berth/libcontainer/fault", "berth/libcontainer/sys"},
 	"berth/libcontainer/console":    {"berth/libcontainer/fault", "berth/libcontainer/unixsocket"},
@@ -128,6 +128,8 @@ var arrows = map[string][]string{
 	"berth/libcontainer/fault":      nil,
 	"berth/libcontainer/logs":       nil,
 	"berth/spec/gen":                nil,
+
+	"berth/libcontainer/cgroups/devfilter": {"berth/libcontainer/fault"},
 }
 
 // TestArrows sees that arrows between packages point down.
