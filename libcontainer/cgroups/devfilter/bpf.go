@@ -22,23 +22,22 @@ const license = "Apache-2.0\x00"
 // all machines that Berth runs on; as pointers they keep what they point to where it is.
 type (
 	loadAttr struct {
-		progType, insnCount  uint32
-		insns, license       unsafe.Pointer
-		logLevel, logSize    uint32
-		log                  unsafe.Pointer
-		kernVersion, flags   uint32
-		name                 [unix.BPF_OBJ_NAME_LEN]byte
-		ifindex, expectedFor uint32
+		progType, insnCount uint32
+		insns, license      unsafe.Pointer
+		logLevel, logSize   uint32
+		log                 unsafe.Pointer
+		_, _                uint32 // kern_version, prog_flags
+		name                [unix.BPF_OBJ_NAME_LEN]byte
 	}
 	attachAttr struct {
 		target, program, attachType, flags, replaced uint32
 	}
 	queryAttr struct {
-		target, attachType, queryFlags, attachFlags uint32
-		ids                                         unsafe.Pointer
-		count, _                                    uint32
+		target, attachType, _, attachFlags uint32 // _: query_flags
+		ids                                unsafe.Pointer
+		count, _                           uint32
 	}
-	idAttr   struct{ id, next, flags uint32 }
+	idAttr   struct{ id, next uint32 }
 	infoAttr struct {
 		fd, length uint32
 		info       unsafe.Pointer
