@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"berth/libcontainer"
+	"berth/libcontainer/cgroups"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 )
@@ -57,9 +58,18 @@ func (c *call) runtime() (*libcontainer.Runtime, error) {
 	r := &libcontainer.Runtime{
 		Log:           c.log.record,
 		Debug:         c.on(&optDebug),
-		SystemdCgroup: c.on(&optSystemdCgroup),
+		CgroupManager: cgroups.Manager(c.text(&optCgroupManager)),
 		Rootless:      c.text(&optRootless),
 		NotifySocket:  os.Getenv("NOTIFY_SOCKET"),
+	}
+	switch r.CgroupManager {
+	case "":
+		if c.on(&optSystemdCgroup) {
+			r.CgroupManager = cgroups.Systemd
+		}
+	case cgroups.Cgroupfs, cgroups.Systemd, cgroups.Disabled:
+	default:
+		return nil, fault.New("invalid value for --cgroup-manager: " + string(r.CgroupManager) + " (cgroupfs, systemd or disabled)")
 	}
 	switch r.Rootless {
 	case "auto", "true", "false":

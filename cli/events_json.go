@@ -3,6 +3,7 @@ package cli
 import (
 	"maps"
 	"slices"
+	"strconv"
 
 	"berth/libcontainer"
 	"berth/libcontainer/cgroups"
@@ -82,6 +83,7 @@ func cpuJSON(j *jsonw.Writer, c *cgroups.CPUStats) {
 	some(j, "throttledPeriods", c.ThrottledPeriods)
 	some(j, "throttledTime", c.Throttling)
 	j.Close('}')
+	psiJSON(j, c.PSI)
 	j.Close('}')
 }
 
@@ -103,7 +105,7 @@ func cpusetJSON(j *jsonw.Writer, c *cgroups.CPUSetStats) {
 
 func memoryJSON(j *jsonw.Writer, m *cgroups.MemoryStats) {
 	j.Key("memory").Begin('{')
-	some(j, "cache", m.Raw["cache"])
+	some(j, "cache", m.Cache)
 	for _, f := range [...]struct {
 		name string
 		c    *cgroups.MemoryCounter
@@ -122,7 +124,37 @@ func memoryJSON(j *jsonw.Writer, m *cgroups.MemoryStats) {
 		}
 		j.Close('}')
 	}
+	psiJSON(j, m.PSI)
 	j.Close('}')
+}
+
+// psiJSON is left out where the kernel does not say (v1).
+func psiJSON(j *jsonw.Writer, p *cgroups.PSI) {
+	if p == nil {
+		return
+	}
+	j.Key("psi").Begin('{')
+	for _, f := range [...]struct {
+		name string
+		s    *cgroups.Stall
+	}{{"some", &p.Some}, {"full", &p.Full}} {
+		j.Key(f.name).Begin('{')
+		j.Key("avg10").Raw(fraction(f.s.Avg10))
+		j.Key("avg60").Raw(fraction(f.s.Avg60))
+		j.Key("avg300").Raw(fraction(f.s.Avg300))
+		j.Key("total").Uint(f.s.Total)
+		j.Close('}')
+	}
+	j.Close('}')
+}
+
+// fraction is a decimal fraction of the kernel's, such as 1.50, as JSON has them.
+func fraction(s string) string {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return "0"
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 func blockIOJSON(j *jsonw.Writer, b *cgroups.BlockIOStats) {
@@ -157,5 +189,6 @@ func blockIOJSON(j *jsonw.Writer, b *cgroups.BlockIOStats) {
 		}
 		j.Close(']')
 	}
+	psiJSON(j, b.PSI)
 	j.Close('}')
 }

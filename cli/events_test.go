@@ -30,7 +30,7 @@ func TestEventJSON(t *testing.T) {
 			},
 			Memory: cgroups.MemoryStats{
 				Memory: cgroups.MemoryCounter{Usage: 1, Max: 2, Limit: 3, Failures: 4}, Swap: cgroups.MemoryCounter{Usage: 5, Max: 6, Limit: 7, Failures: 8},
-				Kernel: cgroups.MemoryCounter{Usage: 9}, KernelTCP: cgroups.MemoryCounter{Limit: 1<<64 - 1}, Raw: map[string]uint64{"rss": 0, "cache": 12},
+				Kernel: cgroups.MemoryCounter{Usage: 9}, KernelTCP: cgroups.MemoryCounter{Limit: 1<<64 - 1}, Cache: 12, Raw: map[string]uint64{"rss": 0, "cache": 12},
 			},
 			Pids: cgroups.PidsStats{Current: 1, Limit: 2},
 			BlockIO: cgroups.BlockIOStats{

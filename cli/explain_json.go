@@ -57,12 +57,13 @@ type (
 	}
 	explainAction struct {
 		Number int    `json:"number"`
-		Kind   string `json:"kind"` // mkdir, write, inherit
+		Kind   string `json:"kind"` // see cgroups.ActionKind
 		File   string `json:"file"`
 		// Else is the file that is written where the kernel has no File.
-		Else  string `json:"else,omitempty"`
-		Value string `json:"value,omitempty"`
-		Why   string `json:"why"`
+		Else      string `json:"else,omitempty"`
+		ElseValue string `json:"elseValue,omitempty"`
+		Value     string `json:"value,omitempty"`
+		Why       string `json:"why"`
 		// Path is the property in config.json that asked for it.
 		Path string `json:"path,omitempty"`
 		// Optional actions do not fail for a file that the kernel lacks.
@@ -108,7 +109,7 @@ func explainJSON(plan *libcontainer.Setup) ([]byte, error) {
 	if plan.Cgroups != nil {
 		for i, a := range plan.Cgroups.Actions {
 			doc.Actions = append(doc.Actions, explainAction{
-				Number: i + 1, Kind: a.Kind.String(), File: a.Path, Else: a.Else, Value: a.Data,
+				Number: i + 1, Kind: a.Kind.String(), File: a.Path, Else: a.Else, ElseValue: a.ElseData, Value: a.Data,
 				Why: a.Why, Path: a.JSONPath, Optional: a.Optional,
 			})
 		}
@@ -181,8 +182,5 @@ func planWarnings(plan *libcontainer.Setup) []string {
 	for _, w := range plan.Program.Warnings {
 		all = append(all, w.Error())
 	}
-	if plan.Cgroups != nil {
-		all = append(all, plan.Cgroups.Warnings...)
-	}
-	return all
+	return append(all, plan.Warnings...)
 }

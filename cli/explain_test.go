@@ -28,8 +28,9 @@ func samplePlan() *libcontainer.Setup {
 			Path: "/b", Rootfs: "/b/rootfs",
 			Spec: &specs.Spec{Process: &specs.Process{Args: append([]string{"sh", "-c"}, strings.Repeat("a long command line ", 8))}},
 		},
-		Facts: &host.Facts{Kernel: host.Version{Major: 6, Minor: 1}, AppArmor: true, Cgroup: host.Cgroup{Mode: host.Hybrid}},
-		Cgroups: &cgroups.Plan{Warnings: []string{"memory.kernel has no effect"}, Actions: []cgroups.Action{
+		Facts:    &host.Facts{Kernel: host.Version{Major: 6, Minor: 1}, AppArmor: true, Cgroup: host.Cgroup{Mode: host.Hybrid}},
+		Warnings: []string{"memory.kernel has no effect"},
+		Cgroups: &cgroups.Plan{Actions: []cgroups.Action{
 			{Kind: cgroups.Mkdir, Path: "/sys/fs/cgroup/memory/c", Why: "the container's cgroup", JSONPath: "linux.cgroupsPath"},
 			{Kind: cgroups.Inherit, Path: "/sys/fs/cgroup/cpuset/c/cpuset.cpus", Why: "a new cpuset takes no process while this is empty"},
 			{Kind: cgroups.Write, Path: "/sys/fs/cgroup/memory/c/memory.swappiness", Else: "/sys/fs/cgroup/memory/c/other", Data: "5\n", Why: "set it", JSONPath: "linux.resources.memory.swappiness", Optional: true},

@@ -142,6 +142,12 @@ func actionText(a *cgroups.Action) string {
 		return "write " + strconv.Quote(a.Data) + " to " + a.Path
 	case cgroups.Inherit:
 		return "copy the parent's to " + a.Path
+	case cgroups.Enable:
+		return "write " + strconv.Quote(a.Data) + " to cgroup.subtree_control of those above " + a.Path + " that lack them"
+	case cgroups.Filter:
+		return "bpf(BPF_PROG_ATTACH) to " + a.Path + ": " + a.Data
+	case cgroups.Chown:
+		return "chown " + a.Data + " " + a.Path
 	}
 	return a.Kind.String() + " " + a.Path
 }

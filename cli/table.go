@@ -48,12 +48,13 @@ var (
 	optLogFormat     = option{name: "log-format", value: "text", usage: "log as `FORMAT`: text or json"}
 	optRoot          = option{name: "root", usage: "keep the state of containers in `DIR` (default: /run/berth, for an ordinary user $XDG_RUNTIME_DIR/berth)"}
 	optSystemdCgroup = option{name: "systemd-cgroup", kind: toggle, usage: "let systemd make the cgroups; cgroupsPath is then slice:prefix:name"}
+	optCgroupManager = option{name: "cgroup-manager", usage: "`WHO` makes the cgroups: cgroupfs (default), systemd or disabled"}
 	optRootless      = option{name: "rootless", value: "auto", usage: "do without cgroups that can't be had: true, false or `auto`"}
 	optInject        = option{name: "inject", usage: "for tests: make a step or action fail: `WHAT` is step=N or action=N, then [,errno=NAME][,kill], or point=N", hidden: true}
 	optVersion       = option{name: "version", short: "v", kind: toggle, usage: "print the version"}
 )
 
-var globals = []*option{&optDebug, &optLog, &optLogFormat, &optRoot, &optSystemdCgroup, &optRootless, &optInject, &optVersion}
+var globals = []*option{&optDebug, &optLog, &optLogFormat, &optRoot, &optSystemdCgroup, &optCgroupManager, &optRootless, &optInject, &optVersion}
 
 // commands are all commands in the order of help. No run function may lead back
 // here, or Go could not lay the table out when it compiles it.

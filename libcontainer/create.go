@@ -96,10 +96,11 @@ func (r *Runtime) begin(id string, o *CreateOptions) (*creation, error) {
 	for _, w := range setup.Program.Warnings {
 		r.Log.Warn(w.Error())
 	}
-	if setup.Cgroups != nil {
-		for _, w := range setup.Cgroups.Warnings {
-			r.Log.Warn(w)
-		}
+	for _, w := range setup.Warnings {
+		r.Log.Warn(w)
+	}
+	for _, n := range setup.Notes {
+		r.Log.Debug(n)
 	}
 	if err := r.inject(setup.Program.Program); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"berth/libcontainer/cgroups"
 	"berth/libcontainer/host"
 	"berth/libcontainer/logs"
 	"berth/libcontainer/program"
@@ -27,8 +28,8 @@ type Runtime struct {
 	Log logs.Logger
 	// Debug makes every step of a program be reported with its result and time.
 	Debug bool
-	// SystemdCgroup asks for the systemd cgroup driver.
-	SystemdCgroup bool
+	// CgroupManager makes the cgroups of containers that are created.
+	CgroupManager cgroups.Manager
 	// Rootless says whether cgroups that can not be had are done without:
 	// "true", "false", or "" and "auto" to decide by the caller's rights.
 	Rootless string

@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -20,13 +21,16 @@ type Setup struct {
 	Facts  *host.Facts
 	// Cgroups is nil where the container gets none of its own.
 	Cgroups *cgroups.Plan
-	Program *compile.Result
+	// Warnings and Notes are sentences on what has no effect: for everybody, and for who
+	// looks closely.
+	Warnings, Notes []string
+	Program         *compile.Result
 }
 
 // setup makes the setup of a create or, where it is attached, of a run.
 func (r *Runtime) setup(id string, b *Bundle, f *host.Facts, o *CreateOptions) (*Setup, error) {
 	p := &Setup{ID: id, Bundle: b, Facts: f}
-	if r.SystemdCgroup {
+	if r.CgroupManager == cgroups.Systemd {
 		return nil, &fault.Error{Msg: "the systemd cgroup driver is not supported by this version", Hint: "leave --systemd-cgroup out to use cgroupfs"}
 	}
 	req := &compile.Request{
@@ -66,21 +70,76 @@ func (p *Setup) planCgroups(r *Runtime, req *compile.Request) error {
 	if l := p.Bundle.Spec.Linux; l != nil {
 		path, res = l.CgroupsPath, l.Resources
 	}
-	none := p.Facts.Cgroup.Mode == host.NoCgroup || r.rootless(p.Facts) && path == ""
-	if none && !asksForLimits(res) {
+	if r.CgroupManager == cgroups.Disabled {
+		req.Cgroups = cgroupDirs(p.Facts, nil)
+		return p.noCgroups(res)
+	}
+	if !p.Facts.Privileged() && r.Rootless != "false" && path == "" && !asksForLimits(res) {
 		// An ordinary user has no cgroup to put a container into, unless one was
 		// delegated to him: the container stays in the caller's.
+		p.Notes = append(p.Notes, "the container stays in the caller's cgroup, with no rules on devices: without root none can be made")
 		req.Cgroups = cgroupDirs(p.Facts, nil)
 		return nil
 	}
-	m, err := cgroups.New(p.Facts, path, p.ID, res)
+	m, err := cgroups.New(p.Facts, &cgroups.Request{
+		ID: p.ID, Path: path, Resources: res, Owner: cgroupOwner(p.Bundle.Spec),
+	})
 	if err != nil {
 		return err
 	}
 	p.Cgroups = m
+	p.Warnings, p.Notes = append(p.Warnings, m.Warnings...), append(p.Notes, m.Notes...)
 	req.CgroupEntry = m.EntryFiles
 	req.Cgroups = cgroupDirs(p.Facts, m.Dirs)
 	return nil
+}
+
+// noCgroups is for a container that its caller wants to have none: it can not have limits
+// then, nor rules on devices.
+func (p *Setup) noCgroups(res *specs.LinuxResources) error {
+	if asksForLimits(res) {
+		return &fault.Error{
+			Msg: "the config has limits, and cgroups are disabled", JSONPath: "linux.resources",
+			Hint: "leave --cgroup-manager disabled out, or the limits",
+		}
+	}
+	note := "no rules on devices are in force: cgroups are disabled"
+	if p.Facts.Privileged() && !hasNamespace(p.Bundle.Spec, specs.UserNamespace) {
+		p.Warnings = append(p.Warnings, note)
+	} else {
+		p.Notes = append(p.Notes, note)
+	}
+	return nil
+}
+
+// cgroupOwner is the host's user who gets the container's v2 cgroup: the process's, where
+// it has a cgroup namespace and a writable view of it (config-linux.md, Cgroup
+// ownership); -1 for nobody.
+func cgroupOwner(s *specs.Spec) int {
+	if s.Process == nil || s.Linux == nil || !hasNamespace(s, specs.CgroupNamespace) || !mountsCgroups(s) {
+		return -1
+	}
+	uid := s.Process.User.UID
+	if !hasNamespace(s, specs.UserNamespace) {
+		return int(uid)
+	}
+	for _, m := range s.Linux.UIDMappings {
+		if uid >= m.ContainerID && uint64(uid) < uint64(m.ContainerID)+uint64(m.Size) {
+			return int(m.HostID + uid - m.ContainerID)
+		}
+	}
+	return -1
+}
+
+// mountsCgroups says whether cgroups are mounted and can be written to.
+func mountsCgroups(s *specs.Spec) bool {
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		if (m.Type == "cgroup" || m.Type == "cgroup2") && !slices.Contains(m.Options, "ro") && !slices.Contains(m.Options, "rro") {
+			return true
+		}
+	}
+	return false
 }
 
 // cgroupDirs are the container's cgroups by hierarchy: those of a manager, or,

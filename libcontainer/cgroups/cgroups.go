@@ -3,8 +3,9 @@
 // first process is born, and the Handle that results is the container's cgroups from
 // then on; a later command opens it again from the state record.
 //
-// Only cgroup v1, also beside a v2 hierarchy (hybrid), is implemented; the v2 and
-// systemd drivers fit behind the same types.
+// cgroup v1, v2, and v1 beside a v2 hierarchy (hybrid) are one kind of thing here: a
+// container has a cgroup in each hierarchy, and each controller belongs to one of them.
+// What differs is the files: limits_v2.go, and the functions that ask cgroup.v2.
 //
 // Whose a cgroup is, is written in the cgroup itself, since no lock and no journal
 // is known to all who could make one (see mark.go): two runtimes with different
@@ -25,7 +26,17 @@ type Kinds struct {
 }
 
 // Supported are those of this one.
-var Supported = Kinds{V1: true, RDMA: true}
+var Supported = Kinds{V1: true, V2: true, RDMA: true}
+
+// Manager is who makes cgroups. The zero value is Cgroupfs.
+type Manager string
+
+// The managers. Under Disabled the container stays in the caller's cgroups.
+const (
+	Cgroupfs Manager = "cgroupfs"
+	Systemd  Manager = "systemd"
+	Disabled Manager = "disabled"
+)
 
 // ActionKind is what an Action does.
 type ActionKind uint8
@@ -39,10 +50,21 @@ const (
 	// Inherit fills the control file Path, where it is empty, with what the same
 	// file of the parent cgroup holds. A new v1 cpuset accepts no process before.
 	Inherit
+	// Enable has the cgroups above Path, a v2 cgroup, give it the controllers of Data,
+	// as far as it has not got them.
+	Enable
+	// Filter has a program in the kernel decide on each use of a device by a process
+	// in the v2 cgroup Path. Data says what it allows.
+	Filter
+	// Chown gives the cgroup Path to the user Data, as far as it may be given
+	// (cgroups(7), Cgroups delegation).
+	Chown
 )
 
 // String names the kind.
-func (k ActionKind) String() string { return [...]string{"mkdir", "write", "inherit"}[k] }
+func (k ActionKind) String() string {
+	return [...]string{"mkdir", "write", "inherit", "enable", "filter", "chown"}[k]
+}
 
 // Action is one thing that preparing the container's cgroups does, as data: explain
 // prints it without doing it and without root.
@@ -51,9 +73,9 @@ type Action struct {
 	// Path is the absolute path of the directory or control file.
 	Path string
 	// Else is the control file that is written where the kernel has no Path;
-	// empty where there is no second choice.
-	Else string
-	// Data is what a Write writes.
+	// empty where there is no second choice. ElseData is what is written to it.
+	Else, ElseData string
+	// Data is what a Write writes, see Kind for others.
 	Data string
 	// Why says in words what it is for.
 	Why string
@@ -67,6 +89,17 @@ type Action struct {
 	Group int
 }
 
+// Request is what a container asks for.
+type Request struct {
+	ID string
+	// Path is linux.cgroupsPath of config.json, which may be empty.
+	Path string
+	// Resources is linux.resources; nil for none.
+	Resources *specs.LinuxResources
+	// Owner is the host's user who is to have the container's v2 cgroup, -1 for nobody.
+	Owner int
+}
+
 // Plan is all that a create does to the host's cgroups, as data. Making it touched
 // nothing.
 type Plan struct {
@@ -74,6 +107,8 @@ type Plan struct {
 	Actions []Action
 	// Warnings are sentences on settings that are accepted and have no effect.
 	Warnings []string
+	// Notes are sentences on what is done without, and is not missed.
+	Notes []string
 	// EntryFiles are the files into which the container's first process, while it
 	// is single-threaded, writes "0" to enter its v1 cgroups.
 	EntryFiles []string

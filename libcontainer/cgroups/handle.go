@@ -4,7 +4,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 	"berth/libcontainer/fault"
 )
 
-// handle is the Handle of a container in v1 hierarchies.
+// handle is the Handle of a container in whatever hierarchies there are.
 type handle struct {
 	cgroups []*cgroup
 	mark    string
@@ -98,7 +97,7 @@ func cannotOpen(c *cgroup, err error) error {
 // that can freeze them, if there is one.
 func (h *handle) primary() *cgroup {
 	for _, name := range [...]string{"freezer", "pids", "devices", "memory"} {
-		if c := find(h.cgroups, name); c != nil {
+		if c := find(h.cgroups, name); c != nil && !c.v2() {
 			return c
 		}
 	}
@@ -140,116 +139,6 @@ func (c *cgroup) procs(fd int) ([]int, error) {
 	return unique(pids), nil
 }
 
-// freezer opens the freezer cgroup.
-func (h *handle) freezer() (*cgroup, int, error) {
-	c := find(h.cgroups, "freezer")
-	if c == nil {
-		return nil, -1, fault.New("the container cannot be paused: the cgroup controller freezer is not mounted")
-	}
-	fd, err := h.open(c)
-	if err != nil {
-		return c, -1, cannotOpen(c, err)
-	}
-	return c, fd, nil
-}
-
-func (h *handle) Freeze() error {
-	c, fd, err := h.freezer()
-	if err != nil {
-		return err
-	}
-	return c.freeze(fd)
-}
-
-// freezeTime bounds how long a freeze is tried. A process in uninterruptible
-// sleep, on a dead network filesystem, can hold it up for ever.
-const freezeTime = 2 * time.Second
-
-// freeze writes FROZEN until the kernel says so. A process that forks or is
-// about to die meanwhile can leave a v1 freezer in FREEZING; letting all go for
-// a moment gets it unstuck.
-func (c *cgroup) freeze(fd int) error {
-	deadline := time.Now().Add(freezeTime)
-	for try := 1; ; try++ {
-		if try%32 == 0 {
-			if err := c.setFreezer(fd, "THAWED"); err != nil {
-				return err
-			}
-			time.Sleep(time.Millisecond)
-		}
-		if err := c.setFreezer(fd, "FROZEN"); err != nil {
-			return err
-		}
-		state, err := readFile(fd, "freezer.state")
-		if err != nil {
-			return fault.Wrap("cannot read "+c.dir()+"/freezer.state", err)
-		}
-		if strings.HasPrefix(state, "FROZEN") {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			if err := c.setFreezer(fd, "THAWED"); err != nil {
-				return err
-			}
-			return &fault.Error{
-				Msg: "unable to freeze: the container's processes do not stand still", Call: c.dir() + "/freezer.state",
-				Hint: "one may be waiting for a device or a network filesystem",
-			}
-		}
-		time.Sleep(time.Duration(min(try, 20)) * 50 * time.Microsecond)
-	}
-}
-
-func (c *cgroup) setFreezer(fd int, state string) error {
-	if err := writeFile(fd, "freezer.state", state); err != nil {
-		e := fault.Wrap("cannot change the freezer of the container", err)
-		e.Call = "write " + state + " to " + c.dir() + "/freezer.state"
-		return e
-	}
-	return nil
-}
-
-func (h *handle) Thaw() error {
-	c, fd, err := h.freezer()
-	if err != nil {
-		return err
-	}
-	if err := c.setFreezer(fd, "THAWED"); err != nil {
-		return err
-	}
-	// Not freezer.state: it may be that somebody else has frozen them again by now.
-	if above, err := readNumber(fd, "freezer.parent_freezing"); err == nil && above != 0 {
-		return &fault.Error{Msg: "unable to thaw: the container's processes stand still all the same", Call: c.dir() + "/freezer.state", Hint: "a cgroup above it is frozen"}
-	}
-	return nil
-}
-
-// Frozen is false where there is no freezer or no cgroup any more.
-func (h *handle) Frozen() (bool, error) {
-	c := find(h.cgroups, "freezer")
-	if c == nil {
-		return false, nil
-	}
-	fd, err := h.open(c)
-	if err == nil {
-		var frozen bool
-		if frozen, err = isFrozen(fd); err == nil {
-			return frozen, nil
-		}
-	}
-	if err == unix.ENOENT || err == unix.ENODEV {
-		return false, nil
-	}
-	return false, fault.Wrap("cannot read "+c.dir()+"/freezer.state", err)
-}
-
-// isFrozen says whether a freezer cgroup stands still or is about to, by itself or
-// by a parent.
-func isFrozen(fd int) (bool, error) {
-	state, err := readFile(fd, "freezer.state")
-	return err == nil && !strings.HasPrefix(state, "THAWED"), err
-}
-
 const (
 	// killTime bounds how long Kill waits for the end of those that got SIGKILL.
 	// Only uninterruptible sleep lasts longer.
@@ -259,7 +148,7 @@ const (
 	killRounds = 4
 )
 
-// Kill sends sig to all. SIGKILL goes round until nobody is left: a child that is
+// Kill sends sig to all. In v2 the kernel does that for SIGKILL. Else SIGKILL goes round until nobody is left: a child that is
 // being forked appears in the list only after its parent could be signalled, and
 // before that parent ends. For other signals several processes are frozen
 // meanwhile, so that all of them are in the list.
@@ -282,13 +171,16 @@ func (h *handle) Kill(sig syscall.Signal) error {
 		if slices.Contains(pids, os.Getpid()) {
 			return fault.New("the caller is itself in the container's cgroup " + c.dir() + ", so it is not killed")
 		}
-		freeze := c.has("freezer") && !wasFrozen && len(pids) > 1 && (sig != unix.SIGKILL || met == killRounds)
+		if c.v2() && sig == unix.SIGKILL {
+			return c.killAll(fd, deadline)
+		}
+		freeze := c.freezes() && !wasFrozen && len(pids) > 1 && (sig != unix.SIGKILL || met == killRounds)
 		if freeze {
 			freeze = c.freeze(fd) == nil
 		}
 		fresh, err := c.signal(fd, sig, sent)
 		if freeze || wasFrozen && sig == unix.SIGKILL {
-			if terr := c.setFreezer(fd, "THAWED"); err == nil {
+			if terr := c.thaw(fd); err == nil {
 				err = terr
 			}
 		}
@@ -310,12 +202,33 @@ func (h *handle) Kill(sig syscall.Signal) error {
 	}
 }
 
+// killAll has the kernel kill all in a v2 cgroup and below it, also what is frozen and
+// what is being forked (cgroup.kill, Linux 5.14).
+func (c *cgroup) killAll(fd int, deadline time.Time) error {
+	if err := writeFile(fd, "cgroup.kill", "1"); err != nil && err != unix.ENODEV {
+		return fault.Wrap("cannot kill the processes in the cgroup "+c.dir(), err)
+	}
+	for {
+		populated, err := event(fd, "populated")
+		if err == unix.ENODEV || err == unix.ENOENT {
+			return nil
+		}
+		if err != nil {
+			return fault.Wrap("cannot read "+c.dir()+"/cgroup.events", err)
+		}
+		if !populated || time.Now().After(deadline) {
+			return nil
+		}
+		time.Sleep(50 * time.Microsecond)
+	}
+}
+
 // leaveFrozenParent gets those that have got SIGKILL out of a cgroup that a parent
 // keeps frozen: in v1 only a thawed process ends, and moving it thaws it. It runs no
 // instruction of its own before it dies. (In v2 the frozen can be killed.) What was
 // forked meanwhile stays for the next round: it would escape.
 func (c *cgroup) leaveFrozenParent(fd int, killed []int) error {
-	frozen, err := isFrozen(fd)
+	frozen, err := c.isFrozen(fd)
 	if err != nil || !frozen {
 		return err
 	}

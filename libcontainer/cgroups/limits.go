@@ -9,12 +9,13 @@ import (
 	"berth/libcontainer/fault"
 )
 
-// write is one value for a control file of a v1 controller, before it is known
+// write is one value for a control file of a controller, before it is known
 // where that controller is mounted.
 type write struct {
 	controller string
 	file, alt  string
 	data       string
+	altData    string // for alt, where that is not data
 	why, json  string
 	optional   bool
 	group      int
@@ -23,6 +24,12 @@ type write struct {
 // limits turns linux.resources into writes. It checks what the kernel would
 // refuse without saying why.
 type limits struct {
+	// on2 says whether a controller, by its v2 name, is one of the v2 hierarchy.
+	on2 func(controller string) bool
+	// inForce reads a control file of a cgroup that is there already, for values that
+	// share a file; nil for a new cgroup. It is empty where there is no such file.
+	inForce func(file string) string
+
 	writes   []write
 	warnings []string
 	group    int // that new writes belong to
@@ -52,13 +59,24 @@ func wrong(json, msg string) error { return fault.At(resources+json, resources+j
 
 // collect goes through all of r but its devices.
 func (l *limits) collect(r *specs.LinuxResources) error {
-	if len(r.Unified) > 0 {
-		return fault.At("linux.resources.unified",
-			"invalid configuration: linux.resources.unified holds cgroup v2 files, and this host has cgroup v1")
-	}
-	for _, f := range [...]func(*specs.LinuxResources) error{
-		l.memory, l.cpu, l.realtime, l.cpuset, l.pids, l.blockIO, l.hugepages, l.network, l.rdma,
+	for _, part := range [...]struct {
+		controller string // its v2 name
+		v1, v2     func(*specs.LinuxResources) error
+	}{
+		{"memory", l.memory, l.memory2},
+		{"cpu", l.cpu, l.cpu2},
+		{"cpuset", l.cpuset, l.cpuset},
+		{"pids", l.pids, l.pids},
+		{"io", l.blockIO, l.io},
+		{"hugetlb", l.hugepages, l.hugepages2},
+		{"network", l.network, l.network2},
+		{"rdma", l.rdma, l.rdma},
+		{"unified", l.noUnified, l.unified},
 	} {
+		f := part.v1
+		if l.on2(part.controller) {
+			f = part.v2
+		}
 		if err := f(r); err != nil {
 			return err
 		}
@@ -73,18 +91,10 @@ func (l *limits) memory(r *specs.LinuxResources) error {
 	if m == nil {
 		return nil
 	}
+	if err := checkMemory(m); err != nil {
+		return err
+	}
 	limit, swap := value(m.Limit), value(m.Swap)
-	for _, c := range [...]struct {
-		json  string
-		bytes int64
-	}{{"limit", limit}, {"swap", swap}, {"reservation", value(m.Reservation)}} {
-		if c.bytes < -1 {
-			return wrong("memory."+c.json, itoa(c.bytes)+" is neither a number of bytes nor -1")
-		}
-	}
-	if swap > 0 && limit > 0 && swap < limit {
-		return wrong("memory.swap", "memory and swap together, "+itoa(swap)+", is less than the memory limit, "+itoa(limit))
-	}
 	// Memory and swap together may never be less than memory alone, so the right
 	// order depends on the values in force. Joined, either is tried first.
 	l.joined(func() {
@@ -104,15 +114,33 @@ func (l *limits) memory(r *specs.LinuxResources) error {
 	}
 	// The largest number is -1 without its sign, by which engines mean "not set".
 	if m.Swappiness != nil && *m.Swappiness != math.MaxUint64 {
-		if *m.Swappiness > 100 {
-			return wrong("memory.swappiness", utoa(*m.Swappiness)+" is not in 0..100")
-		}
 		l.add("memory", "swappiness", utoa(*m.Swappiness), "set the tendency to swap", "memory.swappiness")
 	}
 	if value(m.DisableOOMKiller) {
 		l.add("memory", "oom_control", "1", "pause at the limit instead of killing", "memory.disableOOMKiller")
 	}
 	l.memoryWarnings(m)
+	return nil
+}
+
+// checkMemory refuses what is no limit, and a limit on memory and swap together that is
+// less than that on memory alone.
+func checkMemory(m *specs.LinuxMemory) error {
+	limit, swap := value(m.Limit), value(m.Swap)
+	for _, c := range [...]struct {
+		json  string
+		bytes int64
+	}{{"limit", limit}, {"swap", swap}, {"reservation", value(m.Reservation)}} {
+		if c.bytes < -1 {
+			return wrong("memory."+c.json, itoa(c.bytes)+" is neither a number of bytes nor -1")
+		}
+	}
+	if swap > 0 && limit > 0 && swap < limit {
+		return wrong("memory.swap", "memory and swap together, "+itoa(swap)+", is less than the memory limit, "+itoa(limit))
+	}
+	if v := value(m.Swappiness); m.Swappiness != nil && v != math.MaxUint64 && v > 100 {
+		return wrong("memory.swappiness", utoa(v)+" is not in 0..100")
+	}
 	return nil
 }
 
@@ -159,6 +187,14 @@ func (l *limits) cpu(r *specs.LinuxResources) error {
 			l.add("cpu", "cfs_burst_us", utoa(*c.Burst), "let unused cpu time be caught up", "cpu.burst")
 		}
 	})
+	l.joined(func() {
+		if v := value(c.RealtimePeriod); v != 0 {
+			l.add("cpu", "rt_period_us", utoa(v), "set the period of realtime scheduling", "cpu.realtimePeriod")
+		}
+		if v := value(c.RealtimeRuntime); v != 0 {
+			l.add("cpu", "rt_runtime_us", itoa(v), "allow realtime scheduling", "cpu.realtimeRuntime")
+		}
+	})
 	return nil
 }
 
@@ -184,22 +220,6 @@ func checkCPU(c *specs.LinuxCPU) error {
 	if quota > 0 && c.Burst != nil && *c.Burst > uint64(quota) {
 		return wrong("cpu.burst", utoa(*c.Burst)+" is more than the quota, "+itoa(quota))
 	}
-	return nil
-}
-
-func (l *limits) realtime(r *specs.LinuxResources) error {
-	c := r.CPU
-	if c == nil {
-		return nil
-	}
-	l.joined(func() {
-		if v := value(c.RealtimePeriod); v != 0 {
-			l.add("cpu", "rt_period_us", utoa(v), "set the period of realtime scheduling", "cpu.realtimePeriod")
-		}
-		if v := value(c.RealtimeRuntime); v != 0 {
-			l.add("cpu", "rt_runtime_us", itoa(v), "allow realtime scheduling", "cpu.realtimeRuntime")
-		}
-	})
 	return nil
 }
 
@@ -229,6 +249,15 @@ func (l *limits) pids(r *specs.LinuxResources) error {
 	}
 	l.add("pids", "max", data, "limit the number of processes", "pids.limit")
 	return nil
+}
+
+// noUnified refuses what only cgroup v2 has.
+func (l *limits) noUnified(r *specs.LinuxResources) error {
+	if len(r.Unified) == 0 {
+		return nil
+	}
+	return fault.At("linux.resources.unified",
+		"invalid configuration: linux.resources.unified holds cgroup v2 files, and this host has cgroup v1")
 }
 
 // value is what p points to; zero where it is absent.

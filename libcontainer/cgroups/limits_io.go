@@ -31,15 +31,7 @@ func (l *limits) blockIO(r *specs.LinuxResources) error {
 			return err
 		}
 	}
-	for _, t := range [...]struct {
-		devices         []specs.LinuxThrottleDevice
-		file, why, json string
-	}{
-		{b.ThrottleReadBpsDevice, "throttle.read_bps_device", "limit bytes read per second", "throttleReadBpsDevice"},
-		{b.ThrottleWriteBpsDevice, "throttle.write_bps_device", "limit bytes written per second", "throttleWriteBpsDevice"},
-		{b.ThrottleReadIOPSDevice, "throttle.read_iops_device", "limit reads per second", "throttleReadIOPSDevice"},
-		{b.ThrottleWriteIOPSDevice, "throttle.write_iops_device", "limit writes per second", "throttleWriteIOPSDevice"},
-	} {
+	for _, t := range throttles(b) {
 		for i := range t.devices {
 			d := &t.devices[i]
 			l.add("blkio", t.file, device(&d.LinuxBlockIODevice)+" "+utoa(d.Rate), t.why,
@@ -47,6 +39,21 @@ func (l *limits) blockIO(r *specs.LinuxResources) error {
 		}
 	}
 	return nil
+}
+
+// throttle is one kind of limit on a device: its file in v1, its key in v2's io.max.
+type throttle struct {
+	devices              []specs.LinuxThrottleDevice
+	file, key, why, json string
+}
+
+func throttles(b *specs.LinuxBlockIO) [4]throttle {
+	return [...]throttle{
+		{b.ThrottleReadBpsDevice, "throttle.read_bps_device", "rbps", "limit bytes read per second", "throttleReadBpsDevice"},
+		{b.ThrottleWriteBpsDevice, "throttle.write_bps_device", "wbps", "limit bytes written per second", "throttleWriteBpsDevice"},
+		{b.ThrottleReadIOPSDevice, "throttle.read_iops_device", "riops", "limit reads per second", "throttleReadIOPSDevice"},
+		{b.ThrottleWriteIOPSDevice, "throttle.write_iops_device", "wiops", "limit writes per second", "throttleWriteIOPSDevice"},
+	}
 }
 
 func (l *limits) weightDevice(d *specs.LinuxWeightDevice, json string) error {
@@ -83,6 +90,10 @@ func device(d *specs.LinuxBlockIODevice) string { return itoa(d.Major) + ":" + i
 // reserved. The latter makes an excess an error of mmap; the former, by itself,
 // a SIGBUS later.
 func (l *limits) hugepages(r *specs.LinuxResources) error {
+	return l.hugepageFiles(r, ".limit_in_bytes", ".rsvd.limit_in_bytes")
+}
+
+func (l *limits) hugepageFiles(r *specs.LinuxResources, used, reserved string) error {
 	for i := range r.HugepageLimits {
 		h := &r.HugepageLimits[i]
 		json := "hugepageLimits[" + strconv.Itoa(i) + "]"
@@ -90,8 +101,8 @@ func (l *limits) hugepages(r *specs.LinuxResources) error {
 			return wrong(json+".pageSize", strconv.Quote(h.Pagesize)+" is not of the form <number>KB, <number>MB or <number>GB")
 		}
 		limit := utoa(h.Limit)
-		l.add("hugetlb", h.Pagesize+".limit_in_bytes", limit, "limit huge pages in use", json)
-		l.add("hugetlb", h.Pagesize+".rsvd.limit_in_bytes", limit, "limit huge pages reserved", json).optional = true
+		l.add("hugetlb", h.Pagesize+used, limit, "limit huge pages in use", json)
+		l.add("hugetlb", h.Pagesize+reserved, limit, "limit huge pages reserved", json).optional = true
 	}
 	return nil
 }

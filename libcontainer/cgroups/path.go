@@ -1,8 +1,12 @@
 package cgroups
 
 import (
+	"path"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
@@ -17,6 +21,8 @@ type cgroup struct {
 	// sure of them are there for certain, since the caller itself is in them.
 	levels []string
 	sure   int
+	// offers are the controllers of a v2 hierarchy; nil where that is not known yet.
+	offers []string
 	// dropped is true when an unprivileged caller may not make it and nothing in
 	// the config depends on it.
 	dropped bool
@@ -42,6 +48,22 @@ func (c *cgroup) has(controller string) bool {
 		}
 	}
 	return false
+}
+
+// offer says whether the v2 hierarchy has a controller. The core files are always there.
+func (c *cgroup) offer(controller string) bool {
+	if controller == "cgroup" {
+		return true
+	}
+	if c.offers == nil {
+		fd, err := openMount(c.mount)
+		if err != nil {
+			return false
+		}
+		defer unix.Close(fd)
+		c.offers = append([]string{}, controllersAt(fd, "cgroup.controllers")...)
+	}
+	return slices.Contains(c.offers, controller)
 }
 
 // path is the absolute path of the first n levels.
@@ -73,16 +95,18 @@ func (c *cgroup) name() string {
 // locate applies the rule of cgroupsPath (config-linux.md, Cgroups Path) to one
 // hierarchy. The form slice:prefix:name has no meaning without systemd and is a
 // relative path with that very name, as it is with runc's cgroupfs driver.
-func locate(h *host.Hierarchy, cgroupsPath, id string) (*cgroup, error) {
+func locate(h *host.Hierarchy, unified bool, cgroupsPath, id string) (*cgroup, error) {
 	c := &cgroup{mount: h.Mount, fd: -1}
-	if !h.V2 {
+	if h.V2 {
+		c.offers = append([]string{}, h.Controllers...)
+	} else {
 		c.controllers = strings.Join(h.Controllers, ",")
 	}
 	if cgroupsPath == "" {
 		cgroupsPath = id
 	}
 	if cgroupsPath[0] != '/' {
-		own, err := split(h.Own)
+		own, err := split(base(h, unified))
 		if err != nil {
 			return nil, &fault.Error{
 				Msg:      "the caller's own cgroup " + h.Own + " in the " + c.name() + " hierarchy cannot be seen",
@@ -98,6 +122,16 @@ func locate(h *host.Hierarchy, cgroupsPath, id string) (*cgroup, error) {
 	}
 	c.levels = append(c.levels[:c.sure:c.sure], more...)
 	return c, nil
+}
+
+// base is the cgroup that relative paths begin at: the caller's own, or with v2 alone
+// the one above it, as with runc. There are processes in the caller's own, so it can
+// give the cgroups below it no controllers (cgroups(7), no internal processes).
+func base(h *host.Hierarchy, unified bool) string {
+	if !unified || strings.HasPrefix(h.Own, "/..") {
+		return h.Own
+	}
+	return path.Dir(h.Own)
 }
 
 // split takes a cgroup path apart, and refuses what would leave the hierarchy.

@@ -5,17 +5,24 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"berth/libcontainer/cgroups/devfilter"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 )
 
-// v1 makes the cgroups of a container in all hierarchies of a host that has v1 ones,
-// the v2 hierarchy beside them included: pausing, statistics and whoever looks at
-// /proc/PID/cgroup expect the same path everywhere.
-type v1 struct {
+// cgroupfs makes the cgroups of a container in all hierarchies of a host by writing to
+// their files. Where there are v1 ones, that is the v2 hierarchy beside them too: pausing,
+// statistics and whoever looks at /proc/PID/cgroup expect the same path everywhere.
+type cgroupfs struct {
 	cgroups []*cgroup
 	actions []action
 	mark    string
+	// unified is true when there is v2 alone.
+	unified bool
+	// filter decides on devices where v2 does; nil for none.
+	filter *devfilter.Rules
+	// owner is the user who gets the v2 cgroup, -1 for nobody.
+	owner int
 	// unprivileged callers do without the hierarchies that they may not use, as
 	// long as the config asks for nothing there.
 	unprivileged bool
@@ -30,84 +37,92 @@ type action struct {
 	level  int    // Mkdir, Inherit: that many levels down
 	file   string // Write, Inherit: the control file
 	alt    string // Write: the control file where there is no such file
+	// controller is a Write's.
+	controller string
 	// wanted is false for what no property of the config asked for by itself.
 	wanted bool
+	// needs has, for an Enable, the first write of each controller that has to be had.
+	needs []*write
 }
 
-// New plans the cgroups of the container id. cgroupsPath and r are
-// linux.cgroupsPath and linux.resources of config.json; r may be nil.
+// New plans the cgroups of a container.
 //
-// A cgroupsPath that begins with a slash lies below the mount point of each
-// hierarchy, any other below the caller's own cgroup; an empty one stands for
-// the id. Errors name the property that cannot be had on this host.
-//
-// Where no hierarchy can be used, a container that asks for no cgroup and no
-// limit stays in the cgroup of the caller, and its Handle has no cgroup.
-func New(f *host.Facts, cgroupsPath, id string, r *specs.LinuxResources) (*Plan, error) {
-	m := &v1{unprivileged: !f.Privileged(), named: cgroupsPath != ""}
-	if f.Cgroup.Mode == host.Unified || f.Cgroup.Mode == host.NoCgroup {
-		if err := unusable(f.Cgroup.Mode, cgroupsPath, r); err != nil {
-			return nil, err
-		}
-		return m.plan(nil), nil
+// A path that begins with a slash lies below the mount point of each hierarchy, any
+// other below the caller's own cgroup, or, with v2 alone, beside it; an empty one stands
+// for the id. Errors name the property that cannot be had on this host.
+func New(f *host.Facts, r *Request) (*Plan, error) {
+	unified := f.Cgroup.Mode == host.Unified
+	m := &cgroupfs{unified: unified, owner: -1, unprivileged: !f.Privileged(), named: r.Path != ""}
+	if f.Cgroup.Mode == host.NoCgroup {
+		return nil, noHierarchy(r)
 	}
 	for i := range f.Cgroup.Hierarchies {
-		c, err := locate(&f.Cgroup.Hierarchies[i], cgroupsPath, id)
+		c, err := locate(&f.Cgroup.Hierarchies[i], unified, r.Path, r.ID)
 		if err != nil {
 			return nil, err
 		}
 		m.cgroups = append(m.cgroups, c)
 	}
-	var l limits
-	// A device cgroup could not be changed from inside a user namespace, nor does
-	// it need to be: devices can't be made there. Elsewhere the default rules are
-	// in force also where the config has no resources at all.
-	if !f.UserNS {
-		var rules []specs.LinuxDeviceCgroup
-		if r != nil {
-			rules = r.Devices
-		}
-		if err := l.devices(rules); err != nil {
-			return nil, err
-		}
+	l := limits{on2: m.on2}
+	var notes []string
+	if note, err := m.devices(f, &l, r.Resources); err != nil {
+		return nil, err
+	} else if note != "" {
+		notes = append(notes, note)
 	}
-	if r != nil {
-		if err := l.collect(r); err != nil {
+	if res := r.Resources; res != nil {
+		if err := l.collect(res); err != nil {
 			return nil, err
 		}
-		if r.Memory != nil && value(r.Memory.Swap) > 0 && value(r.Memory.Limit) == 0 {
+		if res.Memory != nil && value(res.Memory.Swap) > 0 && value(res.Memory.Limit) == 0 {
 			return nil, wrong("memory.swap", "a limit on memory and swap together needs linux.resources.memory.limit")
 		}
 	}
-	if err := m.available(f, l.writes); err != nil {
+	if err := m.available(l.writes); err != nil {
 		return nil, err
 	}
+	if f.Privileged() {
+		m.owner = r.Owner
+	}
 	p := m.plan(l.writes)
-	p.Warnings = l.warnings
+	p.Warnings, p.Notes = l.warnings, notes
 	return p, nil
 }
 
-// unusable is the error for a host without v1 hierarchies; nil where the config
-// asks for nothing.
-func unusable(mode host.CgroupMode, cgroupsPath string, r *specs.LinuxResources) error {
+// devices plans the rules on devices. They are in force also where the config has no
+// resources at all: else every device of the host could be opened.
+//
+// From inside a user namespace they could not be set, nor need they be: no device can be
+// made there.
+func (m *cgroupfs) devices(f *host.Facts, l *limits, r *specs.LinuxResources) (note string, err error) {
+	var rules []specs.LinuxDeviceCgroup
+	if r != nil {
+		rules = r.Devices
+	}
+	switch {
+	case f.UserNS:
+		return "no rules on devices: in a user namespace no device can be made", nil
+	case m.unified && m.unprivileged:
+		return "no rules on devices: to set them takes root, and without root no device can be made", nil
+	case m.unified:
+		m.filter, err = devfilter.New(rules)
+		return "", err
+	}
+	return "", l.devices(rules)
+}
+
+// noHierarchy is the error for a host without cgroups.
+func noHierarchy(r *Request) error {
 	path := ""
 	switch {
-	case r != nil && !empty(r):
+	case r.Resources != nil && !empty(r.Resources):
 		path = "linux.resources"
-	case cgroupsPath != "":
+	case r.Path != "":
 		path = "linux.cgroupsPath"
-	default:
-		return nil
-	}
-	if mode == host.NoCgroup {
-		return &fault.Error{
-			Msg: "no cgroup hierarchy is mounted, and the config asks for cgroups", JSONPath: path,
-			Hint: "mount them below /sys/fs/cgroup",
-		}
 	}
 	return &fault.Error{
-		Msg: "this host has cgroup v2 alone, which is not supported yet, and the config asks for cgroups", JSONPath: path,
-		Hint: "boot with systemd.unified_cgroup_hierarchy=0, or leave linux.resources and linux.cgroupsPath out",
+		Msg: "no cgroup hierarchy is mounted, so the container can have neither limits nor rules on devices", JSONPath: path,
+		Hint: "mount them below /sys/fs/cgroup, or do without by --cgroup-manager disabled",
 	}
 }
 
@@ -116,22 +131,32 @@ func empty(r *specs.LinuxResources) bool {
 		len(r.HugepageLimits) == 0 && r.Network == nil && len(r.Rdma) == 0 && len(r.Unified) == 0
 }
 
+// on2 says whether a controller is one of v2: there is v2 alone, or v1 lacks it.
+func (m *cgroupfs) on2(controller string) bool { return m.unified || onlyOn2(m.cgroups, controller) }
+
+// onlyOn2 says whether a controller, by its v2 name, is in the v2 hierarchy beside
+// v1 ones.
+func onlyOn2(cgroups []*cgroup, controller string) bool {
+	for _, c := range cgroups {
+		if c.v2() {
+			return find(cgroups, controller) == nil && c.offer(controller)
+		}
+	}
+	return false
+}
+
 // available checks that each controller that is written to has a hierarchy.
-func (m *v1) available(f *host.Facts, writes []write) error {
+func (m *cgroupfs) available(writes []write) error {
 	for i := range writes {
 		w := &writes[i]
 		if m.find(w.controller) != nil || m.dispensable(w) {
 			continue
 		}
-		err := missing(w)
-		for _, h := range f.Cgroup.Hierarchies {
-			for _, c := range h.Controllers {
-				if h.V2 && c == w.controller {
-					err.Hint = "it belongs to the cgroup v2 hierarchy at " + h.Mount
-				}
-			}
+		if m.unified {
+			c := m.cgroups[0]
+			return missing2(w, c.offers, c.mount)
 		}
-		return err
+		return missing(w)
 	}
 	return nil
 }
@@ -144,22 +169,31 @@ func missing(w *write) *fault.Error {
 
 // dispensable is what an unprivileged caller goes without: rules on devices, of
 // which it can make none anyway.
-func (m *v1) dispensable(w *write) bool { return m.unprivileged && w.controller == "devices" }
+func (m *cgroupfs) dispensable(w *write) bool { return m.unprivileged && w.controller == "devices" }
 
 // find returns the cgroup in the hierarchy of a controller.
-func (m *v1) find(controller string) *cgroup { return find(m.cgroups, controller) }
+func (m *cgroupfs) find(controller string) *cgroup { return find(m.cgroups, controller) }
 
+// find prefers v1 hierarchies: beside those v2 has what they lack.
 func find(cgroups []*cgroup, controller string) *cgroup {
+	var v2 *cgroup
 	for _, c := range cgroups {
-		if !c.v2() && !c.dropped && c.has(controller) {
+		switch {
+		case c.dropped:
+		case c.v2():
+			v2 = c
+		case c.has(controller):
 			return c
 		}
+	}
+	if v2 != nil && v2.offer(controller) {
+		return v2
 	}
 	return nil
 }
 
 // plan puts the actions in order: hierarchy by hierarchy, each from the top down.
-func (m *v1) plan(writes []write) *Plan {
+func (m *cgroupfs) plan(writes []write) *Plan {
 	m.actions = make([]action, 0, len(writes)+3*len(m.cgroups))
 	p := &Plan{driver: m, Dirs: make(map[string]string, len(m.cgroups))}
 	for _, c := range m.cgroups {
@@ -172,12 +206,15 @@ func (m *v1) plan(writes []write) *Plan {
 		m.planDirs(c, writes)
 		for i := range writes {
 			w := &writes[i]
-			if c.v2() || !c.has(w.controller) {
+			if m.find(w.controller) != c {
 				continue
 			}
 			a := w.action(c)
 			a.wanted = !m.dispensable(w)
 			m.actions = append(m.actions, a)
+		}
+		if c.v2() {
+			m.planLast2(c)
 		}
 	}
 	p.Actions = make([]Action, len(m.actions))
@@ -190,12 +227,15 @@ func (m *v1) plan(writes []write) *Plan {
 // action is w as an action on the cgroup c.
 func (w *write) action(c *cgroup) action {
 	dir := c.dir() + "/"
-	a := action{cgroup: c, file: w.file, alt: w.alt, Action: Action{
+	a := action{cgroup: c, controller: w.controller, file: w.file, alt: w.alt, Action: Action{
 		Kind: Write, Path: dir + w.file, Data: w.data, Why: w.why, JSONPath: w.json,
 		Optional: w.optional, Group: w.group,
 	}}
 	if w.alt != "" {
 		a.Else = dir + w.alt
+		if a.ElseData = w.altData; a.ElseData == "" {
+			a.ElseData = w.data
+		}
 	}
 	return a
 }
@@ -206,7 +246,7 @@ var cpusetFiles = [...]string{"cpuset.cpus", "cpuset.mems"}
 // planDirs adds the making of each level, and then the filling of their cpusets.
 // Only when the last level stands can no parent vanish any more. What the config
 // itself writes to the last one need not be inherited.
-func (m *v1) planDirs(c *cgroup, writes []write) {
+func (m *cgroupfs) planDirs(c *cgroup, writes []write) {
 	for n := c.sure + 1; n <= len(c.levels); n++ {
 		why := "a parent of the container's cgroup in the hierarchy " + c.name()
 		if n == len(c.levels) {
@@ -215,6 +255,10 @@ func (m *v1) planDirs(c *cgroup, writes []write) {
 		m.actions = append(m.actions, action{cgroup: c, level: n, Action: Action{
 			Kind: Mkdir, Path: c.path(n), Why: why, JSONPath: "linux.cgroupsPath",
 		}})
+	}
+	if c.v2() {
+		m.planEnable(c, writes)
+		return
 	}
 	if !c.has("cpuset") {
 		return

@@ -60,7 +60,7 @@ func without(plan []string, part string) []string {
 
 func planFor(t *testing.T, path string, r *specs.LinuxResources) []string {
 	t.Helper()
-	m, err := New(made("/c"), path, "id", r)
+	m, err := New(made("/c"), &Request{ID: "id", Path: path, Resources: r, Owner: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,16 +107,16 @@ func TestPathRules(t *testing.T) {
 		"..":         `the cgroup path ".." contains ..: linux.cgroupsPath`,
 		"a\x00b":     "the cgroup path contains a null byte: linux.cgroupsPath",
 	} {
-		if _, err := New(made("/c"), path, "id", nil); err == nil || err.Error() != want {
+		if _, err := New(made("/c"), &Request{ID: "id", Path: path, Resources: nil, Owner: -1}); err == nil || err.Error() != want {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
 	f := made("/c")
 	f.Cgroup.Hierarchies[1].Own = "/../other"
-	if _, err := New(f, "rel", "id", nil); err == nil || !strings.Contains(err.Error(), "outside the cgroup namespace") {
+	if _, err := New(f, &Request{ID: "id", Path: "rel", Resources: nil, Owner: -1}); err == nil || !strings.Contains(err.Error(), "outside the cgroup namespace") {
 		t.Errorf("an own cgroup out of sight: %v", err)
 	}
-	if _, err := New(f, "/abs", "id", nil); err != nil {
+	if _, err := New(f, &Request{ID: "id", Path: "/abs", Resources: nil, Owner: -1}); err != nil {
 		t.Errorf("an absolute path does not need the own cgroup: %v", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestPlanOfEverything(t *testing.T) {
 		ClassID: ptr(uint32(0x100001)), Priorities: []specs.LinuxInterfacePriority{{Name: "eth0", Priority: 5}},
 	}
 	r.Rdma = map[string]specs.LinuxRdma{"mlx5_1": {HcaHandles: ptr(uint32(3)), HcaObjects: ptr(uint32(4))}, "a": {HcaObjects: ptr(uint32(0))}}
-	m, err := New(f, "/x", "id", &r)
+	m, err := New(f, &Request{ID: "id", Path: "/x", Resources: &r, Owner: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestLeaveAlone(t *testing.T) {
 
 func TestUnlimited(t *testing.T) {
 	r := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1))}, Pids: &specs.LinuxPids{Limit: ptr(int64(-1))}}
-	m, err := New(made("/c"), "/x", "id", r)
+	m, err := New(made("/c"), &Request{ID: "id", Path: "/x", Resources: r, Owner: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,45 +269,28 @@ func TestRefused(t *testing.T) {
 		{dev(specs.LinuxDeviceCgroup{Access: "r", Major: ptr(int64(-5))}), "linux.resources.devices[0].major: a device number is negative"},
 		{io(specs.LinuxBlockIO{Weight: ptr(uint16(9))}), "linux.resources.blockIO.weight: 9 is not in 10..1000"},
 		{io(specs.LinuxBlockIO{WeightDevice: []specs.LinuxWeightDevice{{}}}), "linux.resources.blockIO.weightDevice[0]: neither"},
-		{&specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB"}}}, "needs the cgroup controller hugetlb, which is not mounted (it belongs to the cgroup v2 hierarchy at /c/unified)"},
 		{&specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "../x"}}}, `hugepageLimits[0].pageSize: "../x" is not of the form`},
 		{&specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(1))}}, "linux.resources.network.classID needs the cgroup controller net_cls"},
 		{&specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"d": {}}}, "linux.resources.rdma.d: neither"},
 		{&specs.LinuxResources{Unified: map[string]string{"memory.high": "1"}}, "linux.resources.unified holds cgroup v2 files"},
 	} {
-		_, err := New(made("/c"), "/x", "id", tt.r)
+		_, err := New(made("/c"), &Request{ID: "id", Path: "/x", Resources: tt.r, Owner: -1})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v, want %s", tt.r, err, tt.want)
 		}
 	}
 }
 
-func TestHostsWithoutV1(t *testing.T) {
-	for mode, want := range map[host.CgroupMode]string{
-		host.Unified:  "this host has cgroup v2 alone, which is not supported yet",
-		host.NoCgroup: "no cgroup hierarchy is mounted",
+func TestHostsWithoutCgroups(t *testing.T) {
+	f := &host.Facts{Cgroup: host.Cgroup{Mode: host.NoCgroup}}
+	for want, r := range map[string]*Request{
+		"linux.cgroupsPath": {ID: "id", Path: "/x"},
+		"linux.resources":   {ID: "id", Resources: everything},
+		"no cgroup hierarchy is mounted, so the container can have neither limits nor rules on devices (mount": {ID: "id"},
 	} {
-		f := &host.Facts{Cgroup: host.Cgroup{Mode: mode}}
-		if _, err := New(f, "/x", "id", nil); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s with a path: %v", mode, err)
+		if _, err := New(f, r); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
-		if _, err := New(f, "", "id", everything); err == nil || !strings.Contains(err.Error(), "linux.resources") {
-			t.Errorf("%s with limits: %v", mode, err)
-		}
-		m, err := New(f, "", "id", &specs.LinuxResources{})
-		if err != nil {
-			t.Errorf("%s asked for nothing: %v", mode, err)
-			continue
-		}
-		h, err := m.Prepare(&Making{})
-		if err != nil || len(m.Actions)+len(h.Records())+len(m.EntryFiles) != 0 {
-			t.Errorf("%s asked for nothing did something: %v", mode, err)
-			continue
-		}
-		if pids, err := h.Procs(); err != nil || pids != nil || h.Kill(9) != nil {
-			t.Errorf("%s: the empty handle fails: %v", mode, err)
-		}
-		h.Close()
 	}
 }
 
@@ -418,7 +401,7 @@ func TestRecordedPaths(t *testing.T) {
 func BenchmarkPlan(b *testing.B) {
 	f := made("/c")
 	for b.Loop() {
-		if _, err := New(f, "/x/y", "id", everything); err != nil {
+		if _, err := New(f, &Request{ID: "id", Path: "/x/y", Resources: everything, Owner: -1}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 // prepare makes one pass that only looks, so that what is another's is refused with
 // nothing touched and a single note holds everything, and a second that makes it.
-func (m *v1) prepare(making *Making) (Handle, error) {
+func (m *cgroupfs) prepare(making *Making) (Handle, error) {
 	h := &handle{cgroups: m.cgroups, mark: making.Mark}
 	if err := m.make(making); err != nil {
 		h.Close()
@@ -24,7 +24,7 @@ func (m *v1) prepare(making *Making) (Handle, error) {
 	return h, nil
 }
 
-func (m *v1) make(making *Making) error {
+func (m *cgroupfs) make(making *Making) error {
 	m.mark = making.Mark
 	var entries [][]string
 	for _, c := range m.cgroups {
@@ -202,20 +202,24 @@ func (c *cgroup) fit() error {
 // thawed refuses a cgroup that is frozen, be it by a parent: create would wait there
 // until somebody thaws it, and nobody knew for what.
 func (c *cgroup) thawed() error {
-	if !c.has("freezer") {
+	if !c.freezes() {
 		return nil
 	}
-	if frozen, err := isFrozen(c.fd); err == nil && frozen {
+	if frozen, err := c.isFrozen(c.fd); err == nil && frozen {
+		word := "THAWED"
+		if c.v2() {
+			word = "0"
+		}
 		return &fault.Error{
 			Msg: "container's cgroup unexpectedly frozen", JSONPath: "linux.cgroupsPath", Call: c.dir(),
-			Hint: "it or a parent of it is paused: write THAWED to that one's freezer.state",
+			Hint: "it or a parent of it is paused: write " + word + " to that one's " + c.freezerFile(),
 		}
 	}
 	return nil // the root of the hierarchy has no such file
 }
 
 // perform does one action, or several that belong together.
-func (m *v1) perform(actions []action) error {
+func (m *cgroupfs) perform(actions []action) error {
 	a := &actions[0]
 	switch {
 	case a.cgroup.dropped:
@@ -224,6 +228,12 @@ func (m *v1) perform(actions []action) error {
 		return m.reach(a)
 	case a.Kind == Inherit:
 		return a.cgroup.inherit(a.level, a.file)
+	case a.Kind == Enable:
+		return a.enable()
+	case a.Kind == Filter:
+		return m.attach(a)
+	case a.Kind == Chown:
+		return a.chown(m.owner)
 	}
 	return writeAll(actions)
 }
@@ -235,7 +245,7 @@ const vanishing = 1000
 
 // reach makes the level of a Mkdir, unless it is there, and the container's own cgroup
 // the container's.
-func (m *v1) reach(a *action) error {
+func (m *cgroupfs) reach(a *action) error {
 	c := a.cgroup
 	for try := 0; c.at < a.level; {
 		n := c.at + 1
@@ -296,7 +306,7 @@ func (c *cgroup) own(mark string) error {
 }
 
 // drop does without a hierarchy that an unprivileged caller may not use.
-func (m *v1) drop(c *cgroup, n int, err error) error {
+func (m *cgroupfs) drop(c *cgroup, n int, err error) error {
 	if json := m.needs(c); json != "" {
 		e := fault.Wrap("cannot make the cgroup that "+json+" needs", err)
 		e.JSONPath, e.Call = json, "mkdir "+c.path(n)
@@ -318,7 +328,7 @@ func (c *cgroup) down(n int) error {
 
 // needs returns the property of the config that can't do without c; empty where
 // there is none.
-func (m *v1) needs(c *cgroup) string {
+func (m *cgroupfs) needs(c *cgroup) string {
 	for i := range m.actions {
 		if a := &m.actions[i]; a.cgroup == c && a.wanted {
 			return a.JSONPath
@@ -428,7 +438,7 @@ func writeGroup(actions []action) error {
 func (a *action) write() error {
 	err := a.cgroup.write(a.file, a.Data)
 	if err == unix.ENOENT && a.alt != "" {
-		err = a.cgroup.write(a.alt, a.Data)
+		err = a.cgroup.write(a.alt, a.ElseData)
 	}
 	if err == unix.ENOENT && a.Optional {
 		return nil
@@ -444,7 +454,9 @@ func writeError(a *action, err error) error {
 	case e.Errno == unix.ENOENT && strings.Contains(a.file, ".memsw."):
 		e.Hint = "the kernel does not account swap: boot with swapaccount=1"
 	case e.Errno == unix.ENOENT && strings.HasPrefix(a.file, "hugetlb."):
-		e.Hint = "page sizes of this host: " + strings.Join(hugePageSizes(a.cgroup.fd), ", ")
+		e.Hint = "page sizes of this host: " + strings.Join(hugePageSizes(a.cgroup.fd, a.file[strings.LastIndex(a.file, "B.")+1:]), ", ")
+	case e.Errno == unix.ENOENT && a.cgroup.v2() && !slices.Contains(controllersAt(a.cgroup.fd, "cgroup.controllers"), a.controller):
+		e.Hint = "the controller " + a.controller + " is not given to the container's cgroup"
 	case e.Errno == unix.ENOENT:
 		e.Hint = "the kernel does not have this control"
 	case e.Errno == unix.EBUSY && strings.HasPrefix(a.file, "memory."):
@@ -470,15 +482,17 @@ func atOdds(a *action) string {
 	for _, pair := range [...][]string{
 		{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"},
 		{"cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"},
+		{"cpu.max", "cpu.max.burst"},
 		{"cpu.rt_period_us", "cpu.rt_runtime_us"},
 		{"cpu.shares", "cpu.idle"},
+		{"cpu.weight", "cpu.idle"},
 	} {
 		if !slices.Contains(pair, a.file) {
 			continue
 		}
 		for _, file := range pair {
-			if n, err := readNumber(a.cgroup.fd, file); err == nil {
-				hint += ", " + file + " " + itoa(n)
+			if text, err := readFile(a.cgroup.fd, file); err == nil {
+				hint += ", " + file + " " + strings.TrimSpace(text)
 			}
 		}
 	}
@@ -489,7 +503,7 @@ func atOdds(a *action) string {
 }
 
 // hugePageSizes lists the sizes that the hugetlb controller has files for.
-func hugePageSizes(dir int) []string {
+func hugePageSizes(dir int, file string) []string {
 	names, err := list(dir)
 	if err != nil {
 		return nil
@@ -497,7 +511,7 @@ func hugePageSizes(dir int) []string {
 	var sizes []string
 	for _, name := range names {
 		if s, ok := strings.CutPrefix(name, "hugetlb."); ok {
-			if s, ok = strings.CutSuffix(s, ".limit_in_bytes"); ok && !strings.Contains(s, ".") {
+			if s, ok = strings.CutSuffix(s, file); ok && !strings.Contains(s, ".") {
 				sizes = append(sizes, s)
 			}
 		}

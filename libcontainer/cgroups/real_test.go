@@ -81,7 +81,7 @@ var marks atomic.Int64
 
 func plan(t testing.TB, f *host.Facts, path string, r *specs.LinuxResources) *group {
 	t.Helper()
-	p, err := New(f, path, "id", r)
+	p, err := New(f, &Request{ID: "id", Path: path, Resources: r, Owner: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestHelperUnprivileged(t *testing.T) {
 		t.Fatal(err)
 	}
 	denied := &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}}
-	m, err := New(f, "", path, denied)
+	m, err := New(f, &Request{ID: path, Resources: denied, Owner: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestHelperUnprivileged(t *testing.T) {
 	if err := plan(t, f, "/"+path, nil).make(); err == nil || !strings.HasPrefix(err.Error(), "cannot make the cgroup that linux.cgroupsPath needs") {
 		t.Errorf("asking for a path: %v", err)
 	}
-	if g.Plan, err = New(f, "", path, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}}); err != nil {
+	if g.Plan, err = New(f, &Request{ID: path, Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}}, Owner: -1}); err != nil {
 		t.Fatal(err)
 	}
 	err = g.make()

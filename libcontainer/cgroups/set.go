@@ -1,11 +1,13 @@
 package cgroups
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"berth/libcontainer/cgroups/devfilter"
 	"berth/libcontainer/fault"
 )
 
@@ -13,8 +15,15 @@ import (
 // by what is in use, only the writing shows; what was written before it gets its old
 // value again.
 func (h *handle) Set(r *specs.LinuxResources) (warnings []string, err error) {
-	var l limits
-	if len(r.Devices) > 0 {
+	l := limits{on2: h.on2, inForce: h.inForce2}
+	var filter *devfilter.Rules
+	switch {
+	case len(r.Devices) == 0:
+	case h.unified():
+		if filter, err = devfilter.New(r.Devices); err != nil {
+			return nil, err
+		}
+	default:
 		if err := l.devices(r.Devices); err != nil {
 			return nil, err
 		}
@@ -22,7 +31,7 @@ func (h *handle) Set(r *specs.LinuxResources) (warnings []string, err error) {
 	if err := l.collect(r); err != nil {
 		return nil, err
 	}
-	if err := h.checkUsage(r.Memory); err != nil {
+	if err := h.checkUsage(&l, r.Memory); err != nil {
 		return nil, err
 	}
 	lists, err := h.actions(l.writes)
@@ -42,7 +51,37 @@ func (h *handle) Set(r *specs.LinuxResources) (warnings []string, err error) {
 		}
 		return nil, err
 	}
+	// Last, since it is replaced at once and does not fail for what is in force.
+	if filter != nil {
+		c := h.cgroups[0]
+		if _, err := h.open(c); err != nil {
+			return nil, cannotOpen(c, err)
+		}
+		if err := filterDevices(filter, c, resources+"devices"); err != nil {
+			return nil, errors.Join(err, putBack(before))
+		}
+	}
 	return l.warnings, nil
+}
+
+// unified says whether the container is in the v2 hierarchy alone.
+func (h *handle) unified() bool { return len(h.cgroups) == 1 && h.cgroups[0].v2() }
+
+// on2 is as limits has it.
+func (h *handle) on2(controller string) bool { return h.unified() || onlyOn2(h.cgroups, controller) }
+
+// inForce2 reads a file of the v2 cgroup.
+func (h *handle) inForce2(file string) string {
+	for _, c := range h.cgroups {
+		if !c.v2() {
+			continue
+		}
+		if fd, err := h.open(c); err == nil {
+			text, _ := readFile(fd, file)
+			return strings.TrimSpace(text)
+		}
+	}
+	return ""
 }
 
 // actions makes lists of actions of writes, each on one cgroup, which is open then.
@@ -51,6 +90,9 @@ func (h *handle) actions(writes []write) ([][]action, error) {
 	for i := range writes {
 		w := &writes[i]
 		c := find(h.cgroups, w.controller)
+		if c == nil && h.unified() {
+			return nil, missing2(w, h.cgroups[0].offers, h.cgroups[0].mount)
+		}
 		if c == nil {
 			return nil, missing(w)
 		}
@@ -74,7 +116,7 @@ func inForce(actions []action) []action {
 		a := actions[i]
 		text, err := readFile(a.cgroup.fd, a.file)
 		if err == unix.ENOENT && a.alt != "" {
-			a.file, a.alt = a.alt, ""
+			a.file, a.alt, a.Data = a.alt, "", a.ElseData
 			text, err = readFile(a.cgroup.fd, a.file)
 		}
 		if err != nil {
@@ -88,9 +130,11 @@ func inForce(actions []action) []action {
 		}
 		// To be idle for a moment costs a cgroup its shares: the kernel then gives it the
 		// default ones.
-		if text, err = readFile(a.cgroup.fd, "cpu.shares"); err == nil {
-			a.file, a.Data = "cpu.shares", strings.TrimSpace(text)
-			list = append(list, a)
+		for _, file := range [...]string{"cpu.shares", "cpu.weight"} {
+			if text, err = readFile(a.cgroup.fd, file); err == nil {
+				a.file, a.Data = file, strings.TrimSpace(text)
+				list = append(list, a)
+			}
 		}
 	}
 	return list
@@ -102,6 +146,10 @@ func inForce(actions []action) []action {
 func present(file, data, content string) string {
 	key, _, keyed := strings.Cut(data, " ")
 	switch {
+	case file == "cpu.max", strings.HasPrefix(file, "cgroup."), strings.HasPrefix(file, "cpuset."):
+		return content // one value, of two words
+	case file == "io.max":
+		return presentMax(data, content)
 	case file == "memory.oom_control":
 		key, keyed = "oom_kill_disable", true
 		data = ""
@@ -115,7 +163,29 @@ func present(file, data, content string) string {
 			return data + v
 		}
 	}
+	if file == "io.weight" || file == "io.bfq.weight" {
+		return data + "default"
+	}
 	return data + "0"
+}
+
+// presentMax is present for io.max, where a line has a device and all its limits: the
+// limit that data has for the device.
+func presentMax(data, content string) string {
+	dev, limit, _ := strings.Cut(data, " ")
+	key, _, _ := strings.Cut(limit, "=")
+	for line := range strings.SplitSeq(content, "\n") {
+		f := strings.Fields(line)
+		if len(f) == 0 || f[0] != dev {
+			continue
+		}
+		for _, pair := range f[1:] {
+			if strings.HasPrefix(pair, key+"=") {
+				return dev + " " + pair
+			}
+		}
+	}
+	return dev + " " + key + "=max"
 }
 
 // putBack writes what was in force, the last first, as far as that goes.
@@ -135,25 +205,36 @@ func putBack(lists [][]action) error {
 }
 
 // checkUsage does what memory.checkBeforeUpdate asks for: to refuse a limit below
-// what is in use, which the kernel would reclaim or kill for.
-func (h *handle) checkUsage(mem *specs.LinuxMemory) error {
-	if mem == nil || !value(mem.CheckBeforeUpdate) || value(mem.Limit) <= 0 {
+// what is in use, which the kernel would reclaim or kill for. v1 refuses such a limit by
+// itself, unless enough can be reclaimed; v2 kills, so the caller is told.
+func (h *handle) checkUsage(l *limits, mem *specs.LinuxMemory) error {
+	if mem == nil || value(mem.Limit) <= 0 {
 		return nil
 	}
 	c := find(h.cgroups, "memory")
-	if c == nil {
-		return nil // Set will say so
+	if c == nil || !c.v2() && !value(mem.CheckBeforeUpdate) {
+		return nil // where it is missing, Set will say so
 	}
 	fd, err := h.open(c)
 	if err != nil {
 		return cannotOpen(c, err)
 	}
-	usage, err := readNumber(fd, "memory.usage_in_bytes")
-	if err != nil {
-		return fault.Wrap("cannot read "+c.dir()+"/memory.usage_in_bytes", err)
+	file := "memory.usage_in_bytes"
+	if c.v2() {
+		file = "memory.current"
 	}
-	if *mem.Limit < usage {
+	usage, err := readNumber(fd, file)
+	switch {
+	case err == unix.ENOENT:
+		return nil
+	case err != nil:
+		return fault.Wrap("cannot read "+c.dir()+"/"+file, err)
+	case *mem.Limit >= usage:
+		return nil
+	case value(mem.CheckBeforeUpdate):
 		return wrong("memory.limit", "the new limit, "+itoa(*mem.Limit)+", is less than the memory in use, "+itoa(usage))
 	}
+	l.warn("memory.limit: the new limit, " + itoa(*mem.Limit) + ", is less than the memory in use, " + itoa(usage) +
+		": the kernel reclaims what it can, and kills for the rest")
 	return nil
 }

@@ -27,6 +27,18 @@ type CPUStats struct {
 	Total, User, Kernel                   uint64
 	PerCPU, PerCPUUser, PerCPUKernel      []uint64
 	Periods, ThrottledPeriods, Throttling uint64
+	PSI                                   *PSI // nil where the kernel does not say
+}
+
+// PSI says for how long processes were kept from going on for want of something: some of
+// them, or all at once (Documentation/accounting/psi.rst). v2 alone has it.
+type PSI struct{ Some, Full Stall }
+
+// Stall has the shares of the last 10, 60 and 300 seconds in percent, as the kernel
+// writes them, and the time in microseconds.
+type Stall struct {
+	Avg10, Avg60, Avg300 string
+	Total                uint64
 }
 
 // CPUSetStats is the cpuset, with its flags (cpuset(7)).
@@ -47,7 +59,10 @@ type MemoryCounter struct {
 // MemoryStats has what memory.stat says as it is, by name, in Raw.
 type MemoryStats struct {
 	Memory, Swap, Kernel, KernelTCP MemoryCounter // Swap is memory and swap together
+	SwapOnly                        MemoryCounter // v2
+	Cache                           uint64        // of files
 	Raw                             map[string]uint64
+	PSI                             *PSI
 }
 
 // PidsStats are numbers of tasks; without a limit that is 0.
@@ -64,6 +79,7 @@ type HugetlbStats struct {
 // built to debug it.
 type BlockIOStats struct {
 	Bytes, Operations, Queued, ServiceTime, WaitTime, Merged, Time, Sectors []BlockIOCount
+	PSI                                                                     *PSI
 }
 
 // BlockIOCount is one of them; Op may be empty.
@@ -76,18 +92,21 @@ type BlockIOCount struct {
 func (h *handle) Stats() (*Stats, error) {
 	s := &Stats{}
 	for _, part := range [...]struct {
-		controller string
-		read       func(*statReader, *Stats)
+		v1, v2       string // the controller
+		read1, read2 func(*statReader, *Stats)
 	}{
-		{"cpuacct", cpuUsage},
-		{"cpu", cpuThrottling},
-		{"cpuset", cpusetStats},
-		{"memory", memoryStats},
-		{"pids", pidsStats},
-		{"blkio", blockIOStats},
-		{"hugetlb", hugetlbStats},
+		{"cpuacct", "", cpuUsage, nil},
+		{"cpu", "cgroup", cpuThrottling, cpu2Stats}, // counted also where nothing is limited
+		{"cpuset", "cpuset", cpusetStats, cpusetStats2},
+		{"memory", "memory", memoryStats, memory2Stats},
+		{"pids", "pids", pidsStats, pidsStats},
+		{"blkio", "io", blockIOStats, ioStats},
+		{"hugetlb", "hugetlb", hugetlbStats, hugetlb2Stats},
 	} {
-		c := find(h.cgroups, part.controller)
+		c, read := h.counted(part.v1), part.read1
+		if c == nil {
+			c, read = h.counts2(part.v2), part.read2
+		}
 		if c == nil {
 			continue
 		}
@@ -96,11 +115,32 @@ func (h *handle) Stats() (*Stats, error) {
 			return nil, cannotOpen(c, err)
 		}
 		r := &statReader{fd: fd, dir: c.dir()}
-		if part.read(r, s); r.err != nil {
+		if read(r, s); r.err != nil {
 			return nil, r.err
 		}
 	}
 	return s, nil
+}
+
+// counted is the v1 cgroup that counts for a controller.
+func (h *handle) counted(controller string) *cgroup {
+	for _, c := range h.cgroups {
+		if c.has(controller) && !c.v2() {
+			return c
+		}
+	}
+	return nil
+}
+
+// counts2 is the v2 cgroup, if that counts for a controller: beside v1 only where it has
+// it.
+func (h *handle) counts2(controller string) *cgroup {
+	for _, c := range h.cgroups {
+		if c.v2() && controller != "" && (len(h.cgroups) == 1 || controller != "cgroup" && c.offer(controller)) {
+			return c
+		}
+	}
+	return nil
 }
 
 // statReader reads control files until one can not be read or understood.
@@ -252,6 +292,7 @@ func memoryStats(r *statReader, s *Stats) {
 	m := &s.Memory
 	m.Raw = map[string]uint64{}
 	r.pairs("memory.stat", func(name string, n uint64) { m.Raw[name] = n })
+	m.Cache = m.Raw["cache"]
 	for _, f := range [...]struct {
 		prefix string
 		c      *MemoryCounter
@@ -272,7 +313,7 @@ func pidsStats(r *statReader, s *Stats) {
 
 // hugetlbStats counts what is reserved where the kernel (5.7) does.
 func hugetlbStats(r *statReader, s *Stats) {
-	for _, size := range hugePageSizes(r.fd) {
+	for _, size := range hugePageSizes(r.fd, ".limit_in_bytes") {
 		prefix := "hugetlb." + size + "."
 		if _, ok := r.text(prefix + "rsvd.usage_in_bytes"); ok {
 			prefix += "rsvd."

@@ -77,7 +77,7 @@ func TestStats(t *testing.T) {
 		}, empty(func(s *Stats) {
 			s.Memory = MemoryStats{
 				Memory: MemoryCounter{1, 2, 3, 4}, Swap: MemoryCounter{9, 10, 11, 12}, Kernel: MemoryCounter{Usage: 7}, KernelTCP: MemoryCounter{Limit: 8},
-				Raw: map[string]uint64{"cache": 5, "rss": 6, "hierarchical_memory_limit": 9223372036854771712},
+				Cache: 5, Raw: map[string]uint64{"cache": 5, "rss": 6, "hierarchical_memory_limit": 9223372036854771712},
 			}
 		})},
 		{"pids", map[string]string{"pids.current": "3\n", "pids.max": "40\n"}, empty(func(s *Stats) { s.Pids = PidsStats{3, 40} })},

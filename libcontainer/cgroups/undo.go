@@ -1,11 +1,13 @@
 package cgroups
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"berth/libcontainer/cgroups/devfilter"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/sys"
 )
@@ -94,6 +96,12 @@ func (c *cgroup) release(parent int, mark string) (remove bool, err error) {
 			return false, nil
 		}
 		return err == nil, err
+	}
+	if c.v2() {
+		// As far as the rights go: whoever has none has set none.
+		if err := unfilter(fd); err != nil && !errors.Is(err, devfilter.ErrNotPermitted) {
+			return false, err
+		}
 	}
 	return false, disclaim(fd)
 }
