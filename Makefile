@@ -10,7 +10,7 @@ GOFLAGS_BUILD = -trimpath -tags urfave_cli_no_docs -ldflags '-s -w -X main.commi
 COMMIT       := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 
-.PHONY: all go-version build install uninstall test test-quick test-diff bench lint fuzz generate golden man deps clean
+.PHONY: all go-version build install uninstall test test-quick test-diff vm-shell bench lint fuzz generate golden man deps clean
 
 all: build
 
@@ -46,6 +46,10 @@ N    ?= 1000
 SEED ?= 1
 test-diff: deps build
 	$(GO) test -count=1 -timeout 60m -v -run AgainstPeers ./tests/diff -args -n $(N) -seed $(SEED) | grep -v -e '^=== ' -e '^    --- PASS'
+
+# A root shell in a guest with systemd and pure cgroup v2.
+vm-shell: deps
+	$(GO) run ./tests/vm shell
 
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./spec ./libcontainer/... ./cli/...
