@@ -34,8 +34,9 @@ uninstall:
 
 # What can not run where it is (no root, no network) is skipped with its reason, which
 # is printed. Where CI is set, a skip that is not in tests/report/skips.txt is a failure.
+# Time is for the guest: without KVM all takes ten times as long in it.
 test: go-version deps lint build
-	$(GO) test -count=1 -json ./... | $(GO) run ./tests/report $(if $(CI),-strict)
+	$(GO) test -count=1 -timeout 40m -json ./... | $(GO) run ./tests/report $(if $(CI),-strict)
 
 # Without root, without packages: the pure part.
 test-quick:

@@ -5,6 +5,7 @@
 //	go run ./tests/vm shell [FLAGS]              the same with a shell
 //	go run ./tests/vm start [FLAGS]              boots a guest that stays
 //	go run ./tests/vm exec [FLAGS] -- COMMAND... runs a command in that one; -tty with a terminal
+//	go run ./tests/vm test [FLAGS] -- PACKAGE [-test.run X]...  runs a package's tests, there or in a new guest
 //	go run ./tests/vm stop [-v1|-hybrid]         ends it
 //
 // The module's source tree is seen in the guest at the path that it has here,
@@ -69,13 +70,19 @@ func (f *flags) cgroups() guest.Cgroups {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: vm image|run|shell|start|exec|stop (go doc berth/tests/vm)")
+		fmt.Fprintln(os.Stderr, "usage: vm image|run|shell|start|exec|test|stop (go doc berth/tests/vm)")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	code, err := do(ctx, os.Args[1], parse(os.Args[1], os.Args[2:]))
 	stop()
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = 128 + int(unix.SIGINT)
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Fprintln(os.Stderr, "vm: the command did not end in time")
+		code = 124
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "vm:", err)
 		code = max(code, 125)
 	}
@@ -117,6 +124,16 @@ func do(ctx context.Context, command string, f *flags) (int, error) {
 			return 0, err
 		}
 		return f.run(ctx, g, false)
+	case "test":
+		g, err := guest.Find(f.cgroups())
+		if err == nil {
+			return f.test(ctx, g)
+		}
+		if g, err = f.start(false); err != nil {
+			return 0, err
+		}
+		code, err := f.test(ctx, g)
+		return code, errors.Join(err, g.Stop())
 	case "stop":
 		g, err := guest.Find(f.cgroups())
 		if err != nil {
@@ -145,12 +162,35 @@ func moduleRoot() (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-func (f *flags) run(ctx context.Context, g *guest.Guest, shell bool) (int, error) {
-	if f.timeout != 0 {
-		var cancel func()
-		ctx, cancel = context.WithTimeout(ctx, f.timeout)
-		defer cancel()
+// test runs the tests of a package in a guest.
+func (f *flags) test(ctx context.Context, g *guest.Guest) (int, error) {
+	if f.NArg() == 0 {
+		return 2, errors.New("no package")
 	}
+	tree, err := moduleRoot()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := f.bounded(ctx)
+	defer cancel()
+	c, err := g.TestCommand(ctx, tree, f.Arg(0), f.Args()[1:]...)
+	if err != nil {
+		return 0, err
+	}
+	c.Env, c.User, c.Stdout, c.Stderr = append(c.Env, f.env...), f.user, os.Stdout, os.Stderr
+	return g.Run(ctx, c)
+}
+
+func (f *flags) bounded(ctx context.Context) (context.Context, func()) {
+	if f.timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, f.timeout)
+}
+
+func (f *flags) run(ctx context.Context, g *guest.Guest, shell bool) (int, error) {
+	ctx, cancel := f.bounded(ctx)
+	defer cancel()
 	dir, err := os.Getwd()
 	if err != nil {
 		return 0, err

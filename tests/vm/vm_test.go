@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,10 +42,7 @@ func boot(t *testing.T, c guest.Cgroups) *guest.Guest {
 	if guests[c] != nil {
 		return guests[c]
 	}
-	tree, err := moduleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := moduleTop(t)
 	began := time.Now()
 	if _, err := guest.Build(os.Stderr); err != nil {
 		t.Fatal(err)
@@ -92,19 +90,10 @@ func TestPureV2(t *testing.T) {
 		t.Errorf("mounts and cgroups: %q", got)
 	}
 	for _, controller := range []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"} {
-		if all := strings.Fields(shell(t, g, false, "cat /sys/fs/cgroup/cgroup.controllers")); !contains(all, controller) {
+		if all := strings.Fields(shell(t, g, false, "cat /sys/fs/cgroup/cgroup.controllers")); !slices.Contains(all, controller) {
 			t.Errorf("no %s among %v", controller, all)
 		}
 	}
-}
-
-func contains(all []string, s string) bool {
-	for _, one := range all {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 func TestSystemd(t *testing.T) {
@@ -181,10 +170,7 @@ func TestResults(t *testing.T) {
 // scratch directory, by which both give each other files.
 func TestShares(t *testing.T) {
 	g := boot(t, guest.V2)
-	tree, err := moduleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := moduleTop(t)
 	want, err := os.ReadFile(filepath.Join(tree, "go.mod"))
 	if err != nil {
 		t.Fatal(err)
@@ -261,11 +247,11 @@ func TestV1(t *testing.T) {
 			}
 			mounts := shell(t, g, false, "ls /sys/fs/cgroup")
 			for _, name := range []string{"systemd", "memory", "cpuset", "devices", "pids", "blkio"} {
-				if !contains(strings.Fields(mounts), name) {
+				if !slices.Contains(strings.Fields(mounts), name) {
 					t.Errorf("no %s among %q", name, mounts)
 				}
 			}
-			if got := contains(strings.Fields(mounts), "unified"); got != (c == guest.Hybrid) {
+			if got := slices.Contains(strings.Fields(mounts), "unified"); got != (c == guest.Hybrid) {
 				t.Errorf("a v2 hierarchy: %v", got)
 			}
 		})

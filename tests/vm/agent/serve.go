@@ -7,9 +7,11 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
-	"time"
+
+	"golang.org/x/sys/unix"
 
 	"berth/tests/vm/wire"
 )
@@ -28,7 +30,9 @@ func serve() {
 }
 
 func servePort(path string) {
-	port, err := os.OpenFile(path, os.O_RDWR, 0)
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, unix.SIGIO)
+	port, err := openPort(path)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,8 +40,8 @@ func servePort(path string) {
 	for n := 1; ; {
 		req, err := wire.Accept(r, port)
 		if errors.Is(err, io.EOF) {
-			// Nobody is at the other end, and nothing tells when somebody will be.
-			time.Sleep(50 * time.Millisecond)
+			// Nobody is at the other end.
+			<-changed
 			continue
 		}
 		if err != nil {
@@ -48,6 +52,31 @@ func servePort(path string) {
 		n++
 		serveOne(r, wire.NewWriter(port), req, unit)
 	}
+}
+
+// openPort opens a port so that a signal tells when somebody comes at the other end:
+// until then reads return nothing at once.
+func openPort(path string) (*os.File, error) {
+	port, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := port.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		var flags int
+		if flags, failed = unix.FcntlInt(fd, unix.F_GETFL, 0); failed != nil {
+			return
+		}
+		if _, failed = unix.FcntlInt(fd, unix.F_SETOWN, os.Getpid()); failed != nil {
+			return
+		}
+		_, failed = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_ASYNC)
+	})
+	return port, errors.Join(err, failed)
 }
 
 // serveOne runs a command and stays until its client goes away, which is when the

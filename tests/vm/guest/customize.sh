@@ -27,6 +27,9 @@ touch "$root/var/lib/systemd/linger/berth"
 mkdir -p "$root/etc/systemd/system/user@.service.d"
 printf '[Service]\nDelegate=cpu cpuset io memory pids\n' >"$root/etc/systemd/system/user@.service.d/delegate.conf"
 
+# The user must be able to walk to what the host shares, which may be below its /root.
+chmod 0755 "$root/root"
+
 echo guest >"$root/etc/hostname"
 : >"$root/etc/fstab"
 # A journal in memory; a user's own does not go to a file of its own.

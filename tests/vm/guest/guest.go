@@ -235,7 +235,11 @@ func (g *Guest) boot(image Image, k kernel, o Options, held *os.File) error {
 // makeScratch makes the directory, or a link to the one that was asked for.
 func (g *Guest) makeScratch(dir string) error {
 	if dir == "" {
-		return os.Mkdir(g.path("scratch"), 0o755)
+		if err := os.Mkdir(g.path("scratch"), 0o700); err != nil {
+			return err
+		}
+		// Both of the guest's users write to it; on the host none but this one gets there.
+		return os.Chmod(g.path("scratch"), 0o777|os.ModeSticky)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -285,8 +289,8 @@ func (g *Guest) Stop() error {
 // connect returns a port of the guest that no other command uses.
 func (g *Guest) connect() (net.Conn, func(), error) {
 	for i := range wire.Ports {
-		name := g.path("port" + strconv.Itoa(i))
-		f, err := os.OpenFile(name+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+		name := "port" + strconv.Itoa(i)
+		f, err := os.OpenFile(g.path(name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -304,10 +308,17 @@ func (g *Guest) connect() (net.Conn, func(), error) {
 	return nil, nil, fmt.Errorf("%d commands run in the guest already", wire.Ports)
 }
 
-// dial waits for qemu to listen.
+// dial waits for qemu to listen. A socket's address has no room for a long path, so
+// it goes by the directory's descriptor.
 func (g *Guest) dial(name string) (net.Conn, error) {
+	dir, err := os.Open(g.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	address := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("unix", name)
+		conn, err := net.Dial("unix", address)
 		if err == nil {
 			return conn, nil
 		}

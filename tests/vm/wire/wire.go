@@ -72,8 +72,12 @@ type Share struct {
 
 var magic = []byte("\xff\xfeberth\xfd")
 
-// largest is the most that a frame may hold: the ports take 32 KiB at a time.
-const largest = 32 << 10
+// largest is the most that a frame may hold: the ports take 32 KiB at a time. A
+// request has arguments and environment.
+const (
+	largest        = 32 << 10
+	largestRequest = 1 << 20
+)
 
 // Open begins a command and waits until the agent has taken it.
 func Open(rw io.ReadWriter, req Request) (*bufio.Reader, error) {
@@ -99,6 +103,9 @@ func Accept(r *bufio.Reader, w io.Writer) (Request, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
 		return req, err
+	}
+	if binary.BigEndian.Uint32(size[:]) > largestRequest {
+		return req, fmt.Errorf("no command: it would take % x bytes", size)
 	}
 	text := make([]byte, binary.BigEndian.Uint32(size[:]))
 	if _, err := io.ReadFull(r, text); err != nil {
