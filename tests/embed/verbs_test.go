@@ -109,6 +109,6 @@ func watching(t *testing.T) bool {
 	}
 	return slices.ContainsFunc(all, func(e os.DirEntry) bool {
 		name, err := os.Readlink("/proc/self/fd/" + e.Name())
-		return err == nil && strings.HasPrefix(name, "/sys/fs/cgroup/memory/")
+		return err == nil && strings.HasPrefix(name, harness.CgroupMounts()["memory"]+"/")
 	})
 }

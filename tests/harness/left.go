@@ -73,8 +73,8 @@ func orphans() []string {
 // Cgroups lists the cgroup directories of that name in all hierarchies.
 func Cgroups(id string) []string {
 	var left []string
-	for _, h := range hierarchies() {
-		_ = filepath.WalkDir(h, func(p string, d fs.DirEntry, err error) error {
+	for _, m := range cgroupMounts() {
+		_ = filepath.WalkDir(m.dir, func(p string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() && d.Name() == id {
 				left = append(left, "cgroup "+p)
 			}
@@ -82,19 +82,6 @@ func Cgroups(id string) []string {
 		})
 	}
 	return left
-}
-
-// hierarchies are the cgroup mounts.
-func hierarchies() []string {
-	var all []string
-	for _, line := range mountinfo() {
-		before, after, ok := strings.Cut(line, " - ")
-		f := strings.Fields(before)
-		if ok && len(f) > 4 && strings.HasPrefix(after, "cgroup") {
-			all = append(all, f[4])
-		}
-	}
-	return all
 }
 
 // helpers are processes of the tests themselves.

@@ -14,27 +14,12 @@ import (
 	"berth/tests/harness"
 )
 
-// v1 skips where there are no v1 hierarchies of these controllers.
-func v1(t *testing.T, controllers ...string) {
-	t.Helper()
-	for _, c := range controllers {
-		if _, err := os.Stat("/sys/fs/cgroup/" + c + "/cgroup.procs"); err != nil {
-			t.Skip("no cgroup v1 hierarchy " + c)
-		}
+// byVersion is the one of two things that is about this machine's cgroups.
+func byVersion[T any](v1, v2 T) T {
+	if harness.Unified() {
+		return v2
 	}
-}
-
-// cgroupDirs finds the container's directory in each hierarchy, by its process.
-func cgroupDirs(t *testing.T, pid int) map[string]string {
-	t.Helper()
-	dirs := map[string]string{}
-	for _, line := range harness.Lines(harness.ReadFile(t, "/proc/"+strconv.Itoa(pid)+"/cgroup")) {
-		f := strings.SplitN(line, ":", 3)
-		for name := range strings.SplitSeq(f[1], ",") {
-			dirs[name] = filepath.Join("/sys/fs/cgroup", strings.TrimPrefix(name, "name="), f[2])
-		}
-	}
-	return dirs
+	return v1
 }
 
 func resources(f func(r *specs.LinuxResources)) change {
@@ -45,47 +30,100 @@ func resources(f func(r *specs.LinuxResources)) change {
 type limitCase struct {
 	name, rows string
 	set        func(r *specs.LinuxResources)
-	// want has controller/file and content.
-	want map[string]string
+	// v1 has controller/file and content, v2 file and content.
+	v1, v2 map[string]string
+	// warns is what is said on v2 of what it can not do.
+	warns string
+	// needs is a file, named as in v1 and v2, that not every kernel has.
+	needs string
+	old   string
 }
 
-func TestLimits(t *testing.T) {
-	v1(t, "memory", "cpu", "cpuset", "pids")
-	swap := ""
-	if _, err := os.Stat("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"); err == nil {
-		swap = "yes"
-	}
+func memory(m specs.LinuxMemory) func(*specs.LinuxResources) {
+	return func(r *specs.LinuxResources) { r.Memory = &m }
+}
+
+func cpu(c specs.LinuxCPU) func(*specs.LinuxResources) {
+	return func(r *specs.LinuxResources) { r.CPU = &c }
+}
+
+func blockIO(b specs.LinuxBlockIO) func(*specs.LinuxResources) {
+	return func(r *specs.LinuxResources) { r.BlockIO = &b }
+}
+
+func pids(n int64) func(*specs.LinuxResources) {
+	return func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: &n} }
+}
+
+func limitCases(t *testing.T) []limitCase {
+	t.Helper()
 	list := []limitCase{
-		{"memory", "RES-6", func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 << 20))} }, map[string]string{"memory/memory.limit_in_bytes": "67108864"}},
-		{"memory reservation", "RES-7", func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Reservation: ptr(int64(32 << 20))} }, map[string]string{"memory/memory.soft_limit_in_bytes": "33554432"}},
-		{"no limit", "RES-6", func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: ptr(int64(-1))} }, map[string]string{"memory/memory.limit_in_bytes": "9223372036854771712"}},
-		{"swappiness", "RES-11", func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Swappiness: ptr(uint64(7))} }, map[string]string{"memory/memory.swappiness": "7"}},
-		{"cpu shares", "RES-15", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Shares: ptr(uint64(333))} }, map[string]string{"cpu/cpu.shares": "333"}},
-		{"cpu quota", "RES-16 RES-18", func(r *specs.LinuxResources) {
-			r.CPU = &specs.LinuxCPU{Quota: ptr(int64(40000)), Period: ptr(uint64(80000))}
-		}, map[string]string{"cpu/cpu.cfs_quota_us": "40000", "cpu/cpu.cfs_period_us": "80000"}},
-		{"cpu quota below the default period's", "RES-16 RES-18", func(r *specs.LinuxResources) {
-			r.CPU = &specs.LinuxCPU{Quota: ptr(int64(500000)), Period: ptr(uint64(1000000))}
-		}, map[string]string{"cpu/cpu.cfs_quota_us": "500000", "cpu/cpu.cfs_period_us": "1000000"}},
-		{"cpuset", "RES-21 RES-22", func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Cpus: "0", Mems: "0"} }, map[string]string{"cpuset/cpuset.cpus": "0", "cpuset/cpuset.mems": "0"}},
-		{"pids", "RES-35", func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(17))} }, map[string]string{"pids/pids.max": "17"}},
-		{"pids without limit", "RES-35", func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(-1))} }, map[string]string{"pids/pids.max": "max"}},
+		{name: "memory", rows: "RES-6", set: memory(specs.LinuxMemory{Limit: ptr(int64(64 << 20))}), v1: content{"memory/memory.limit_in_bytes": "67108864"}, v2: content{"memory.max": "67108864"}},
+		{name: "memory reservation", rows: "RES-7", set: memory(specs.LinuxMemory{Reservation: ptr(int64(32 << 20))}), v1: content{"memory/memory.soft_limit_in_bytes": "33554432"}, v2: content{"memory.low": "33554432", "memory.max": "max"}},
+		{name: "no limit", rows: "RES-6", set: memory(specs.LinuxMemory{Limit: ptr(int64(-1))}), v1: content{"memory/memory.limit_in_bytes": "9223372036854771712"}, v2: content{"memory.max": "max"}},
+		{name: "swappiness", rows: "RES-11", set: memory(specs.LinuxMemory{Swappiness: ptr(uint64(7))}), v1: content{"memory/memory.swappiness": "7"}, warns: "linux.resources.memory.swappiness is ignored"},
+		{name: "no OOM killer", rows: "RES-12", set: memory(specs.LinuxMemory{DisableOOMKiller: ptr(true), Limit: ptr(int64(64 << 20))}), v1: content{"memory/memory.oom_control": "oom_kill_disable 1\nunder_oom 0\noom_kill 0"}, v2: content{"memory.max": "67108864"}, warns: "linux.resources.memory.disableOOMKiller is ignored"},
+		{name: "memory and swap", rows: "RES-8", set: memory(specs.LinuxMemory{Limit: ptr(int64(32 << 20)), Swap: ptr(int64(64 << 20))}), v1: content{"memory/memory.limit_in_bytes": "33554432", "memory/memory.memsw.limit_in_bytes": "67108864"}, v2: content{"memory.max": "33554432", "memory.swap.max": "33554432"}, needs: "memory/memory.memsw.limit_in_bytes memory.swap.max"},
+		{name: "no swap", rows: "RES-8", set: memory(specs.LinuxMemory{Limit: ptr(int64(32 << 20)), Swap: ptr(int64(32 << 20))}), v1: content{"memory/memory.memsw.limit_in_bytes": "33554432"}, v2: content{"memory.swap.max": "0"}, needs: "memory/memory.memsw.limit_in_bytes memory.swap.max"},
+		{name: "cpu shares", rows: "RES-15", set: cpu(specs.LinuxCPU{Shares: ptr(uint64(333))}), v1: content{"cpu/cpu.shares": "333"}, v2: content{"cpu.weight": "42"}},
+		{name: "the default cpu shares", rows: "RES-15", set: cpu(specs.LinuxCPU{Shares: ptr(uint64(1024))}), v1: content{"cpu/cpu.shares": "1024"}, v2: content{"cpu.weight": "100"}},
+		{name: "the most cpu shares", rows: "RES-15", set: cpu(specs.LinuxCPU{Shares: ptr(uint64(262144))}), v1: content{"cpu/cpu.shares": "262144"}, v2: content{"cpu.weight": "10000"}},
+		{name: "cpu quota", rows: "RES-16 RES-18", set: cpu(specs.LinuxCPU{Quota: ptr(int64(40000)), Period: ptr(uint64(80000))}), v1: content{"cpu/cpu.cfs_quota_us": "40000", "cpu/cpu.cfs_period_us": "80000"}, v2: content{"cpu.max": "40000 80000"}},
+		{name: "cpu quota below the default period's", rows: "RES-16 RES-18", set: cpu(specs.LinuxCPU{Quota: ptr(int64(500000)), Period: ptr(uint64(1000000))}), v1: content{"cpu/cpu.cfs_quota_us": "500000", "cpu/cpu.cfs_period_us": "1000000"}, v2: content{"cpu.max": "500000 1000000"}},
+		{name: "cpu period alone", rows: "RES-18", set: cpu(specs.LinuxCPU{Period: ptr(uint64(80000))}), v1: content{"cpu/cpu.cfs_period_us": "80000", "cpu/cpu.cfs_quota_us": "-1"}, v2: content{"cpu.max": "max 80000"}},
+		{name: "cpu burst", rows: "RES-17", set: cpu(specs.LinuxCPU{Quota: ptr(int64(40000)), Burst: ptr(uint64(5000))}), v1: content{"cpu/cpu.cfs_burst_us": "5000"}, v2: content{"cpu.max": "40000 100000", "cpu.max.burst": "5000"}, old: "does not know it"},
+		{name: "cpu idle", rows: "RES-23", set: cpu(specs.LinuxCPU{Idle: ptr(int64(1))}), v1: content{"cpu/cpu.idle": "1"}, v2: content{"cpu.idle": "1"}, needs: "cpu/cpu.idle cpu.idle", old: "does not know it"},
+		{name: "cpuset", rows: "RES-21 RES-22", set: cpu(specs.LinuxCPU{Cpus: "0", Mems: "0"}), v1: content{"cpuset/cpuset.cpus": "0", "cpuset/cpuset.mems": "0"}, v2: content{"cpuset.cpus": "0", "cpuset.mems": "0", "cpuset.cpus.effective": "0"}},
+		{name: "pids", rows: "RES-35", set: pids(17), v1: content{"pids/pids.max": "17"}, v2: content{"pids.max": "17"}},
+		{name: "pids without limit", rows: "RES-35", set: pids(-1), v1: content{"pids/pids.max": "max"}, v2: content{"pids.max": "max"}},
+		{name: "pids of 0", rows: "RES-35", set: pids(0), v1: content{"pids/pids.max": "1"}, v2: content{"pids.max": "1"}, old: "takes 0 for no limit"},
+		{name: "I/O weight", rows: "RES-24", set: blockIO(specs.LinuxBlockIO{Weight: ptr(uint16(321))}), v1: content{"blkio/blkio.bfq.weight": "321"}, v2: content{"io.weight": "default 3142"}, needs: "blkio/blkio.bfq.weight io.weight"},
+		{name: "huge pages", rows: "RES-31 RES-32", set: func(r *specs.LinuxResources) {
+			r.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 4 << 20}}
+		}, v1: content{"hugetlb/hugetlb.2MB.limit_in_bytes": "4194304"}, v2: content{"hugetlb.2MB.max": "4194304", "hugetlb.2MB.rsvd.max": "4194304"}, needs: "hugetlb/hugetlb.2MB.limit_in_bytes hugetlb.2MB.max"},
 	}
-	if swap != "" {
-		list = append(list, limitCase{"memory and swap", "RES-8", func(r *specs.LinuxResources) {
-			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(32 << 20)), Swap: ptr(int64(64 << 20))}
-		}, map[string]string{"memory/memory.memsw.limit_in_bytes": "67108864"}})
+	if major, minor, ok := strings.Cut(wholeDisk(), ":"); ok {
+		number := func(s string) int64 {
+			n, err := strconv.ParseInt(s, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		dev := major + ":" + minor
+		disk := specs.LinuxBlockIODevice{Major: number(major), Minor: number(minor)}
+		list = append(list, limitCase{name: "throttles of a disk", rows: "RES-27 RES-30", set: blockIO(specs.LinuxBlockIO{
+			ThrottleReadBpsDevice:   []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: 1048576}},
+			ThrottleWriteIOPSDevice: []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: 77}},
+		}), v1: content{
+			"blkio/blkio.throttle.read_bps_device": dev + " 1048576", "blkio/blkio.throttle.write_iops_device": dev + " 77",
+		}, v2: content{"io.max": dev + " rbps=1048576 wbps=max riops=max wiops=77"}})
 	}
-	if harness.Berth() { // runc before 1.4 takes 0 for no limit
-		list = append(list, limitCase{"pids of 0", "RES-35", func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(0))} }, map[string]string{"pids/pids.max": "1"}})
-	}
-	for _, l := range list {
+	return list
+}
+
+// content has files of a cgroup and what is in them.
+type content = map[string]string
+
+func TestLimits(t *testing.T) {
+	harness.NeedControllers(t, "memory", "cpu", "cpuset", "pids", "blkio")
+	for _, l := range limitCases(t) {
 		t.Run(l.name, func(t *testing.T) {
+			skipOld(t, l.old)
 			c := newContainer(t, resources(l.set), harness.Args("/bin/sleep", "1000"))
-			c.create()
-			dirs := cgroupDirs(t, c.State(c.id).Pid)
-			for file, want := range l.want {
-				controller, name, _ := strings.Cut(file, "/")
+			if need1, need2, ok := strings.Cut(l.needs, " "); ok {
+				needFile(t, byVersion(need1, "memory/"+need2))
+			}
+			res := c.Do("create", "--bundle", c.bundle, c.id)
+			if warns := byVersion("", l.warns); res.Code != 0 || !fits(t, warns, res.Stderr) || warns == "" && res.Stderr != "" && harness.Berth() {
+				t.Fatalf("%d %s", res.Code, res.Stderr)
+			}
+			dirs := harness.CgroupsOf(t, c.State(c.id).Pid)
+			for file, want := range byVersion(l.v1, l.v2) {
+				controller, name, ok := strings.Cut(file, "/")
+				if !ok {
+					controller, name = "", file
+				}
 				if got := harness.ReadFile(t, filepath.Join(dirs[controller], name)); got != want {
 					t.Errorf("%s is %s, want %s", file, got, want)
 				}
@@ -94,14 +132,28 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// needFile skips where a new cgroup has no such control, as controller/file.
+func needFile(t *testing.T, name string) {
+	t.Helper()
+	controller, file, _ := strings.Cut(name, "/")
+	mount := harness.CgroupMounts()[controller]
+	if mount == "" {
+		t.Skip("no cgroup controller " + controller)
+	}
+	dir := mount + "/" + harness.ID(t)
+	harness.MakeCgroup(t, dir)
+	if _, err := os.Stat(dir + "/" + file); err != nil {
+		t.Skip("this kernel has no " + file)
+	}
+}
+
 // The limits hold from the first instruction, and are enough for what is small.
 func TestLimitsHold(t *testing.T) {
-	v1(t, "memory", "cpuset", "pids")
-	mem := func(n int64) change {
-		return resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: &n} })
-	}
-	pids := func(n int64) change {
-		return resources(func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: &n} })
+	harness.NeedControllers(t, "memory", "cpuset", "pids", "cpu")
+	mem := func(n int64) change { return resources(memory(specs.LinuxMemory{Limit: &n})) }
+	pids := func(n int64) change { return resources(pids(n)) }
+	unified := func(file, value string) change {
+		return resources(func(r *specs.LinuxResources) { r.Unified = map[string]string{file: value} })
 	}
 	runAll(t, []scenario{
 		{name: "256 KiB", rows: "RES-6", change: on(mem(256<<10), harness.Args("/bin/true")), old: "needs megabytes itself"},
@@ -114,7 +166,10 @@ func TestLimitsHold(t *testing.T) {
 		{name: "bad cpuset", rows: "RES-21 LIF-1", change: on(resources(func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Cpus: "0-x"} })), code: 1, err: "."},
 		{name: "cpus that are not there", rows: "RES-21 LIF-1", change: on(resources(func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Cpus: "4000"} })), code: 1, err: "."},
 		{name: "quota too small", rows: "RES-16 LIF-1", change: on(resources(func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Quota: ptr(int64(10))} })), code: 1, err: "."},
-		{name: "unified on a v1 host", rows: "RES-39", change: on(resources(func(r *specs.LinuxResources) { r.Unified = map[string]string{"memory.max": "1"} })), code: 1, err: "unified|v1"},
+		byVersion(
+			scenario{name: "unified on a v1 host", rows: "RES-39", change: on(unified("memory.max", "1")), code: 1, err: "unified|v1"},
+			scenario{name: "unified that the kernel refuses", rows: "RES-39", change: on(unified("memory.max", "much")), code: 1, err: `write "much" to /.*/memory.max: invalid argument`},
+		),
 		{name: "swap below memory", rows: "RES-8", change: on(resources(func(r *specs.LinuxResources) {
 			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(32 << 20))}
 		})), code: 1, err: "."},
@@ -123,34 +178,40 @@ func TestLimitsHold(t *testing.T) {
 
 // rows: CGP-2 CGP-3 CGP-4 CGP-5 CGP-7 CGP-10 LIF-19 LIF-20
 func TestCgroupsPath(t *testing.T) {
-	v1(t, "memory", "pids")
+	harness.NeedControllers(t, "memory", "pids")
 	own := harness.ReadFile(t, "/proc/self/cgroup")
+	mounts, caller := harness.CgroupMounts(), harness.CgroupsOf(t, os.Getpid())
 	for _, s := range []struct {
-		name, path, ends string
+		name, path string
 	}{
-		{"absent", "", "/ID"},
-		{"absolute", "/bt-parent-ID/ID", "/bt-parent-ID/ID"},
-		{"relative", "bt-parent-ID/ID", "/bt-parent-ID/ID"},
-		{"deep", "/bt-parent-ID/a/b/c/ID", "/bt-parent-ID/a/b/c/ID"},
+		{"absent", ""},
+		{"absolute", "/bt-parent-ID/ID"},
+		{"relative", "bt-parent-ID/ID"},
+		{"deep", "/bt-parent-ID/a/b/c/ID"},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			c := newContainer(t, harness.Args("/bin/sleep", "1000"))
-			spec := harness.Default()
-			harness.Args("/bin/sleep", "1000")(spec)
-			spec.Linux.CgroupsPath = strings.ReplaceAll(s.path, "ID", c.id)
-			harness.WriteConfig(t, c.bundle, spec)
-			want := strings.ReplaceAll(s.ends, "ID", c.id)
+			path := strings.ReplaceAll(s.path, "ID", c.id)
+			c.placed(path)
 			for range 2 { // the same value is the same place, always
 				c.create()
-				for name, dir := range cgroupDirs(t, c.State(c.id).Pid) {
-					if name == "" && !harness.Berth() {
+				for name, dir := range harness.CgroupsOf(t, c.State(c.id).Pid) {
+					if name == "" && !harness.Unified() && !harness.Berth() {
 						continue // runc 1.1.5 leaves v2 alone in hybrid mode
 					}
-					if !strings.HasSuffix(dir, want) {
-						t.Errorf("%s: %s does not end in %s", name, dir, want)
+					// There are processes in the caller's own, so in v2 it gives those below it
+					// no controllers: beside it, then.
+					want := byVersion(caller[name], filepath.Dir(caller[name]))
+					switch {
+					case path == "":
+						want = filepath.Join(want, c.id)
+					case path[0] == '/':
+						want = mounts[name] + path
+					default:
+						want = filepath.Join(want, path)
 					}
-					if s.name == "absolute" && !strings.HasPrefix(dir, "/sys/fs/cgroup/"+strings.TrimPrefix(name, "name=")+"/bt-") && name != "" {
-						t.Errorf("%s: %s is not at the top of the hierarchy", name, dir)
+					if dir != want {
+						t.Errorf("%s: %s, want %s", name, dir, want)
 					}
 				}
 				c.Must("delete", c.id)
@@ -162,6 +223,17 @@ func TestCgroupsPath(t *testing.T) {
 	if got := harness.ReadFile(t, "/proc/self/cgroup"); got != own {
 		t.Errorf("the caller was moved:\n%s\n%s", own, got)
 	}
+}
+
+// placed writes the config anew: a process that sleeps, in that cgroup.
+func (c *container) placed(path string, more ...change) {
+	c.t.Helper()
+	s := harness.Default()
+	for _, f := range append(on(harness.Args("/bin/sleep", "1000")), more...) {
+		f(s)
+	}
+	s.Linux.CgroupsPath = path
+	harness.WriteConfig(c.t, c.bundle, s)
 }
 
 // removeParents takes away what a container's delete keeps, or should have taken.
@@ -176,21 +248,38 @@ func removeParents(t *testing.T, name string) {
 	}
 }
 
-// rows: CGP-1 CGP-7 LIF-20
-func TestCgroupThatExists(t *testing.T) {
-	v1(t, "memory", "pids")
-	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
-	spec := harness.Default()
-	harness.Args("/bin/sleep", "1000")(spec)
-	spec.Linux.CgroupsPath = "/bt-there-" + c.id
-	harness.WriteConfig(t, c.bundle, spec)
-	dirs := []string{"/sys/fs/cgroup/memory" + spec.Linux.CgroupsPath, "/sys/fs/cgroup/pids" + spec.Linux.CgroupsPath}
+// inhabit puts a process of the test's into a cgroup, until the test ends or leave is
+// called.
+func inhabit(t *testing.T, dirs ...string) (pid int, leave func()) {
+	t.Helper()
+	p := exec.Command("sleep", "1000")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	harness.Helper(p.Process.Pid)
+	leave = func() {
+		_ = p.Process.Kill()
+		_ = p.Wait()
+	}
+	t.Cleanup(leave)
 	for _, d := range dirs {
-		if err := os.Mkdir(d, 0o755); err != nil {
+		if err := os.WriteFile(d+"/cgroup.procs", []byte(strconv.Itoa(p.Process.Pid)), 0); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = os.Remove(d) })
 	}
+	return p.Process.Pid, leave
+}
+
+// rows: CGP-1 CGP-7 LIF-20
+func TestCgroupThatExists(t *testing.T) {
+	harness.NeedControllers(t, "memory", "pids", "freezer")
+	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
+	path := "/bt-there-" + c.id
+	c.placed(path)
+	mounts := harness.CgroupMounts()
+	dirs := byVersion([]string{mounts["memory"] + path, mounts["pids"] + path}, []string{mounts[""] + path})
+	harness.MakeCgroup(t, dirs...)
+	last := dirs[len(dirs)-1]
 	t.Run("empty ones stay at delete", func(t *testing.T) {
 		skipOld(t, "removes them")
 		c.create()
@@ -200,27 +289,41 @@ func TestCgroupThatExists(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if _, err := os.Stat("/sys/fs/cgroup/freezer" + spec.Linux.CgroupsPath); err == nil {
+		if _, err := os.Stat(mounts["freezer"] + path); err == nil && !harness.Unified() {
 			t.Error("one that create made is left")
 		}
+		if harness.Unified() {
+			if n := len(harness.DevicePrograms(t, last)); n > 0 {
+				t.Errorf("%d programs on devices are left", n)
+			}
+		}
 	})
-	t.Run("one with a process is refused", func(t *testing.T) {
+	t.Run("one with processes is refused", func(t *testing.T) {
 		skipOld(t, "warns only")
-		cmd := exec.Command("sleep", "1000")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		pid, _ := inhabit(t, last)
+		c.fails(`container's cgroup is not empty: 1 process.es. found`, "create", "--bundle", c.bundle, c.id)
+		below := last + "/below"
+		harness.MakeCgroup(t, below)
+		other, _ := inhabit(t, below)
+		c.fails(`container's cgroup is not empty: 2 process.es. found`, "create", "--bundle", c.bundle, c.id)
+		for _, p := range []int{pid, other} {
+			if err := unix.Kill(p, 0); err != nil {
+				t.Error("a process in it suffered: ", err)
+			}
 		}
-		harness.Helper(cmd.Process.Pid)
-		defer func() {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}()
-		if err := os.WriteFile(dirs[1]+"/cgroup.procs", []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
-			t.Fatal(err)
+	})
+	t.Run("a frozen one is refused", func(t *testing.T) {
+		skipOld(t, "hangs")
+		dir := mounts["freezer"] + path
+		if !harness.Unified() {
+			harness.MakeCgroup(t, dir)
 		}
-		c.fails("container's cgroup is not empty: 1 process", "create", "--bundle", c.bundle, c.id)
-		if err := unix.Kill(cmd.Process.Pid, 0); err != nil {
-			t.Error("the process in it suffered: ", err)
+		await(t, "the cgroup to be empty", func() bool { return harness.ReadFile(t, last+"/cgroup.procs") == "" })
+		harness.Freeze(t, dir, true)
+		t.Cleanup(func() { harness.Freeze(t, dir, false) })
+		c.fails("container's cgroup unexpectedly frozen", "create", "--bundle", c.bundle, c.id)
+		if !harness.Frozen(t, dir) {
+			t.Error("it is thawed")
 		}
 	})
 }

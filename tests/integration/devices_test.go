@@ -3,12 +3,14 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"berth/tests/devicerules"
 	"berth/tests/harness"
 )
 
@@ -169,6 +171,49 @@ func TestDeviceCgroup(t *testing.T) {
 		{name: "wrong type", rows: "RES-3", change: on(rule(specs.LinuxDeviceCgroup{Allow: true, Type: "x", Access: "r"})), code: 1, err: "."},
 		{name: "made inside and not allowed", rows: "DEV-10", change: on(mknod, mounts(tmpfs("/m", "dev")), harness.Shell("mknod /m/k c 240 77; cat < /m/k")), code: 1, err: denied},
 	})
+}
+
+// tryDevices runs a container that tries what a case has.
+func tryDevices(t *testing.T, dc *devicerules.Case, more ...change) {
+	t.Helper()
+	mknod := func(s *specs.Spec) {
+		for _, set := range []*[]string{&s.Process.Capabilities.Bounding, &s.Process.Capabilities.Effective, &s.Process.Capabilities.Permitted} {
+			*set = append([]string{"CAP_MKNOD"}, *set...)
+		}
+	}
+	// Some cases deny /dev/null, which covers what is masked.
+	unmasked := func(s *specs.Spec) { s.Linux.MaskedPaths = nil }
+	c := newContainer(t, append(more, mknod, unmasked, mounts(tmpfs("/m", "dev")), harness.Shell("cd /m; "+dc.Script()+"echo tried"))...)
+	// Standard input is a pipe, for the same reason.
+	if res := c.DoIn("\n", "run", "--bundle", c.bundle, c.id); res.Code != 0 || res.Stdout != "tried\n" || res.Stderr != "" && harness.Berth() {
+		t.Errorf("%d %s%s", res.Code, res.Stdout, res.Stderr)
+	}
+}
+
+// The table of rules, by the very runtime, in v1's lists and in v2's program.
+//
+// rows: RES-1 RES-2 RES-3 RES-4 RES-5
+func TestDeviceRules(t *testing.T) {
+	skipOld(t, "its rules differ: see the table of choices")
+	harness.NeedControllers(t, "devices")
+	for i := range devicerules.Cases {
+		dc := &devicerules.Cases[i]
+		t.Run(dc.Name, func(t *testing.T) {
+			rules := resources(func(r *specs.LinuxResources) { r.Devices = dc.Rules })
+			if dc.Refused == "" {
+				tryDevices(t, dc, rules)
+				return
+			}
+			// Some are refused in other words as the config is read; where is the same.
+			where := dc.Refused
+			if path, _, ok := strings.Cut(where, ": "); ok {
+				where = path
+			}
+			c := newContainer(t, rules)
+			c.fails(regexp.QuoteMeta(where), "create", "--bundle", c.bundle, c.id)
+			c.NothingLeft(c.id)
+		})
+	}
 }
 
 func TestMaskedAndReadonlyPaths(t *testing.T) {

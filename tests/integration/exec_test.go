@@ -367,42 +367,42 @@ func TestExecFiles(t *testing.T) {
 
 // exec --cgroup puts the process into cgroups below the container's.
 func TestExecCgroup(t *testing.T) {
+	harness.NeedControllers(t, "pids", "memory")
 	c := running(t)
-	var pids string
-	for _, dir := range harness.Cgroups(c.id) {
-		if dir, ok := strings.CutPrefix(dir, "cgroup "); ok {
-			if err := os.Mkdir(dir+"/sub", 0o755); err != nil {
+	dirs := harness.CgroupsOf(t, c.State(c.id).Pid)
+	made := map[string]bool{}
+	for _, dir := range dirs {
+		if made[dir] {
+			continue
+		}
+		made[dir] = true
+		if err := os.Mkdir(dir+"/sub", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !harness.Unified() { // a new cpuset is empty
+		for _, f := range []string{"/cpuset.cpus", "/cpuset.mems"} {
+			if err := os.WriteFile(dirs["cpuset"]+"/sub"+f, []byte(harness.ReadFile(t, dirs["cpuset"]+f)), 0); err != nil {
 				t.Fatal(err)
-			}
-			if strings.Contains(dir, "/pids/") {
-				pids = dir
-			}
-			if strings.Contains(dir, "/cpuset/") {
-				for _, f := range []string{"/cpuset.cpus", "/cpuset.mems"} {
-					if err := os.WriteFile(dir+"/sub"+f, []byte(strings.TrimSpace(harness.ReadFile(t, dir+f))), 0); err != nil {
-						t.Fatal(err)
-					}
-				}
 			}
 		}
 	}
-	if pids == "" {
-		t.Skip("needs the pids controller")
-	}
 	where := func(flags ...string) string {
-		return c.says(flags, "grep -E ':(pids|memory):' /proc/self/cgroup | sort -t: -k2 | sed 's/.*://; s,.*/,,' | tr '\\n' ' '")
+		return c.says(flags, "grep -E '"+byVersion(":(pids|memory):", "^0::")+"' /proc/self/cgroup | sort -t: -k2 | sed 's/.*://; s,.*/,,' | tr '\\n' ' '")
 	}
+	// In v2 all controllers are in one place, and to name some is to name that.
+	both := func(memory, pids string) string { return byVersion(memory+" "+pids+" ", pids+" ") }
 	for name, e := range map[string]struct {
 		flags []string
 		want  string
 	}{
-		"none":   {nil, c.id + " " + c.id + " "},
-		"all":    {[]string{"--cgroup", "sub"}, "sub sub "},
-		"slash":  {[]string{"--cgroup", "/"}, c.id + " " + c.id + " "},
-		"one":    {[]string{"--cgroup", "pids:sub"}, c.id + " sub "},
-		"two":    {[]string{"--cgroup", "pids:sub", "--cgroup", "memory:/sub"}, "sub sub "},
-		"a list": {[]string{"--cgroup", "pids,memory:sub"}, "sub sub "},
-		"twice":  {[]string{"--cgroup", "pids:sub", "--cgroup", "pids:sub"}, c.id + " sub "},
+		"none":   {nil, both(c.id, c.id)},
+		"all":    {[]string{"--cgroup", "sub"}, both("sub", "sub")},
+		"slash":  {[]string{"--cgroup", "/"}, both(c.id, c.id)},
+		"one":    {[]string{"--cgroup", "pids:sub"}, both(c.id, "sub")},
+		"two":    {[]string{"--cgroup", "pids:sub", "--cgroup", "memory:/sub"}, both("sub", "sub")},
+		"a list": {[]string{"--cgroup", "pids,memory:sub"}, both("sub", "sub")},
+		"twice":  {[]string{"--cgroup", "pids:sub", "--cgroup", "pids:sub"}, both(c.id, "sub")},
 	} {
 		if got := where(e.flags...); got != e.want {
 			t.Errorf("%s: %q, want %q", name, got, e.want)

@@ -2,10 +2,7 @@ package integration
 
 import (
 	"bytes"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,35 +47,25 @@ func ends(t *testing.T, cmd *exec.Cmd, within time.Duration) time.Duration {
 // not look for it, and returns what takes it away again.
 func squat(t *testing.T, dirs map[string]string) (leave func()) {
 	t.Helper()
-	p := exec.Command("sleep", "1000")
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	harness.Helper(p.Process.Pid)
-	leave = func() {
-		_ = p.Process.Kill()
-		_ = p.Wait()
-	}
-	t.Cleanup(leave)
+	var list []string
 	for name, dir := range dirs {
-		if name == "freezer" || name == "" {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(p.Process.Pid)), 0); err != nil {
-			t.Fatal(err)
+		if name != "freezer" && name != "" {
+			list = append(list, dir)
 		}
 	}
+	_, leave = inhabit(t, list...)
 	return leave
 }
 
 // A delete whose cgroups stay busy has ten seconds in all, not for each of them, and
 // says what it waits for; a signal ends it at once, and the next delete does the rest.
 func TestDeleteThatWaits(t *testing.T) {
-	v1(t, "freezer", "memory", "pids", "devices")
+	harness.NeedV1(t, "in v2 whatever is in the cgroup is killed")
+	harness.NeedControllers(t, "freezer", "memory", "pids", "devices")
 	skipOld(t, "moves on")
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
 	c.create()
-	dirs := cgroupDirs(t, c.State(c.id).Pid)
+	dirs := harness.CgroupsOf(t, c.State(c.id).Pid)
 	c.Must("start", c.id)
 	c.Must("kill", c.id, "KILL")
 	c.awaitStatus("stopped")
@@ -108,33 +95,27 @@ func TestDeleteThatWaits(t *testing.T) {
 // A create below a paused parent is refused; one whose parent is paused while it is at
 // work can be interrupted, and leaves nothing.
 func TestCreateUnderFrozenParent(t *testing.T) {
-	v1(t, "freezer")
+	harness.NeedControllers(t, "freezer")
 	skipOld(t, "hangs")
 	c := newContainer(t)
-	parent := "/sys/fs/cgroup/freezer/bt-frozen-" + c.id
-	if err := os.Mkdir(parent, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	state := func(s string) {
-		if err := os.WriteFile(parent+"/freezer.state", []byte(s), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { state("THAWED"); _ = os.Remove(parent) })
+	mount := harness.CgroupMounts()["freezer"]
+	parent := mount + "/bt-frozen-" + c.id
+	harness.MakeCgroup(t, parent)
+	t.Cleanup(func() { harness.AskToFreeze(t, parent, false) })
 	s := harness.Default()
-	s.Linux.CgroupsPath = strings.TrimPrefix(parent, "/sys/fs/cgroup/freezer") + "/" + c.id
+	s.Linux.CgroupsPath = strings.TrimPrefix(parent, mount) + "/" + c.id
 	harness.WriteConfig(t, c.bundle, s)
-	state("FROZEN")
+	harness.AskToFreeze(t, parent, true)
 	c.fails("container's cgroup unexpectedly frozen", "create", "--bundle", c.bundle, c.id)
 	c.NothingLeft(c.id)
 	caught := false
 	for try := 0; try < 20 && !caught; try++ {
-		state("THAWED")
+		harness.AskToFreeze(t, parent, false)
 		cmd, out := c.begin("create", "--bundle", c.bundle, c.id)
 		for end := time.Now().Add(time.Second); unix.Access(parent+"/"+c.id, unix.F_OK) != nil && time.Now().Before(end); {
 			time.Sleep(20 * time.Microsecond)
 		}
-		state("FROZEN")
+		harness.AskToFreeze(t, parent, true)
 		time.Sleep(200 * time.Millisecond)
 		_ = cmd.Process.Signal(unix.SIGTERM)
 		ends(t, cmd, 3*time.Second)
@@ -152,11 +133,12 @@ func TestCreateUnderFrozenParent(t *testing.T) {
 
 // The second signal ends the command itself.
 func TestSecondSignal(t *testing.T) {
-	v1(t, "freezer", "memory", "pids", "devices")
+	harness.NeedV1(t, "in v2 whatever is in the cgroup is killed")
+	harness.NeedControllers(t, "freezer", "memory", "pids", "devices")
 	skipOld(t, "has no such")
 	c := newContainer(t, func(s *specs.Spec) { s.Process.Args = []string{"/bin/true"} })
 	c.create()
-	dirs := cgroupDirs(t, c.State(c.id).Pid)
+	dirs := harness.CgroupsOf(t, c.State(c.id).Pid)
 	// A create that fails late has to undo what stays busy.
 	c.Must("start", c.id)
 	c.awaitStatus("stopped")

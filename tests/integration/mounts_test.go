@@ -207,6 +207,12 @@ func TestMountErrors(t *testing.T) {
 	})
 }
 
+// ownCgroup2 says what is at /sys/fs/cgroup in v2: one mount, which shows the container's
+// own cgroup and nothing above it. That one has a parent, and so files that the top of the
+// hierarchy lacks.
+const ownCgroup2 = `cd /sys/fs/cgroup; echo $(grep -c ' /sys/fs/cgroup[ /]' /proc/self/mountinfo) mount
+	[ -e cgroup.type ] && grep -q "^$$\$" cgroup.procs && [ -z "$(find . -mindepth 1 -type d)" ] && echo own; mkdir x 2>&1 | grep -o Read-only`
+
 func TestMounts(t *testing.T) {
 	cat := harness.Args("/bin/cat", "/m")
 	runAll(t, []scenario{
@@ -232,7 +238,10 @@ func TestMounts(t *testing.T) {
 		{name: "space and non-ASCII", rows: "MNT-2 BND-3", change: on(mounts(tmpfs("/a b\tü")), harness.Shell("stat -f -c %T '/a b\tü'")), out: "tmpfs"},
 		{name: "remount", rows: "MNT-39", change: on(mounts(tmpfs("/m"), specs.Mount{Destination: "/m", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "ro", "nosuid"}}), harness.Shell(show)), match: []string{`^/m ro,nosuid`}},
 		{name: "over the root's own directories", rows: "MNT-1", change: on(mounts(tmpfs("/etc")), harness.Shell("ls /etc; echo empty")), out: "empty"},
-		{name: "cgroup", rows: "MNT-6", change: on(harness.Shell("ls -d /sys/fs/cgroup/memory /sys/fs/cgroup/pids; [ $(cat /sys/fs/cgroup/memory/cgroup.procs | wc -l) -ge 1 ] && echo own; touch /sys/fs/cgroup/memory/x 2>&1 | grep -o Read-only")), match: []string{"^/sys/fs/cgroup/memory$", "^own$", "^Read-only$"}},
+		byVersion(
+			scenario{name: "cgroup", rows: "MNT-6", change: on(harness.Shell("ls -d /sys/fs/cgroup/memory /sys/fs/cgroup/pids; [ $(cat /sys/fs/cgroup/memory/cgroup.procs | wc -l) -ge 1 ] && echo own; touch /sys/fs/cgroup/memory/x 2>&1 | grep -o Read-only")), match: []string{"^/sys/fs/cgroup/memory$", "^own$", "^Read-only$"}},
+			scenario{name: "cgroup", rows: "MNT-6", change: on(harness.Shell(ownCgroup2)), out: "1 mount\nown\nRead-only"},
+		),
 		{name: "source is not there but not used", rows: "MNT-4", change: on(mounts(specs.Mount{Destination: "/m", Type: "tmpfs", Source: "/nonexistent"}), harness.Shell("stat -f -c %T /m")), out: "tmpfs"},
 		{name: "no mounts at all", change: on(func(s *specs.Spec) { s.Mounts = nil }, harness.Shell("ls /proc; ls /dev | tr '\\n' ' '")), match: []string{"null .*zero"}, old: "needs /proc in the container"},
 	})

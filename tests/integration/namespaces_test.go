@@ -365,6 +365,7 @@ func TestNamespacesAreUsable(t *testing.T) {
 		harness.Namespace(specs.TimeNamespace, "")(s)
 		s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 1000000, Nanosecs: 5}, "monotonic": {Secs: -3}}
 	}
+	view := byVersion("ls /sys/fs/cgroup/memory | grep -c cgroup.procs", ownCgroup2)
 	runAll(t, []scenario{
 		{name: "pid", rows: "NS-1", change: on(harness.Shell("echo $$; ls /proc > /list; grep -c '^[0-9]' /list")), out: "1\n2"},
 		{name: "network", rows: "NS-2", change: on(harness.Shell("ls /sys/class/net; cat /sys/class/net/lo/flags; ping 127.0.0.1 >/dev/null 2>&1; cat /proc/net/dev | grep -c :")), out: "lo\n0x9\n1"},
@@ -374,8 +375,8 @@ func TestNamespacesAreUsable(t *testing.T) {
 		{name: "uts", rows: "NS-5 UTS-1", change: on(harness.Args("/bin/hostname")), out: "test"},
 		{name: "time", rows: "NS-8 NS-19 NS-20 NS-21", change: on(time, harness.Shell("tr -s ' ' < /proc/self/timens_offsets; [ $(cut -d. -f1 /proc/uptime) -gt 1000000 ] && echo late")), match: []string{`^monotonic +-3 +0$`, `^boottime +1000000 +5$`, `^late$`}, old: "has none"},
 		{name: "time with user namespace", rows: "NS-8", change: on(time, harness.UserNamespace, harness.Shell("tr -s ' ' < /proc/self/timens_offsets; echo $$")), match: []string{`^boottime +1000000 +5$`, `^1$`}, old: "has none"},
-		{name: "cgroup", rows: "NS-7", change: on(harness.Namespace(specs.CgroupNamespace, ""), harness.Shell("cut -d: -f3 /proc/self/cgroup | sort | uniq -c | tr -s ' '; ls /sys/fs/cgroup/memory | grep -c cgroup.procs")), match: []string{`^ \d+ /$`, "^1$"}},
-		{name: "cgroup and user", rows: "NS-7", change: on(harness.Namespace(specs.CgroupNamespace, ""), harness.UserNamespace, harness.Shell("cut -d: -f3 /proc/self/cgroup | sort -u | head -1; ls /sys/fs/cgroup/memory | grep -c cgroup.procs")), match: []string{`^/$`, "^1$"}},
+		{name: "cgroup", rows: "NS-7", change: on(harness.Namespace(specs.CgroupNamespace, ""), harness.Shell("cut -d: -f3 /proc/self/cgroup | sort | uniq -c | tr -s ' '; "+view)), match: byVersion([]string{`^ \d+ /$`, "^1$"}, []string{"^ 1 /$", "^1 mount\nown\nRead-only$"})},
+		{name: "cgroup and user", rows: "NS-7", change: on(harness.Namespace(specs.CgroupNamespace, ""), harness.UserNamespace, harness.Shell("cut -d: -f3 /proc/self/cgroup | sort -u | head -1; "+view)), match: byVersion([]string{`^/$`, "^1$"}, []string{"^/$", "^1 mount\nown\nRead-only$"})},
 	})
 }
 

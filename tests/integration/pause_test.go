@@ -31,7 +31,7 @@ func (c *container) ticked() int64 {
 }
 
 func TestPauseAndResume(t *testing.T) {
-	v1(t, "freezer")
+	harness.NeedControllers(t, "freezer")
 	c := newContainer(t, harness.Shell(ticks))
 	c.fails("container does not exist", "pause", "bt-nobody")
 	c.fails("container does not exist", "resume", "bt-nobody")
@@ -74,7 +74,7 @@ func TestPauseAndResume(t *testing.T) {
 
 // All processes stand still, also those in cgroups below.
 func TestPauseOfAllProcesses(t *testing.T) {
-	v1(t, "freezer")
+	harness.NeedControllers(t, "freezer")
 	c := newContainer(t, harness.Shell("for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; while :; do true; done"))
 	c.detached()
 	var pids []int
@@ -83,7 +83,7 @@ func TestPauseOfAllProcesses(t *testing.T) {
 		_ = json.Unmarshal([]byte(c.Must("ps", "--format", "json", c.id)), &pids)
 		return len(pids) == 9
 	})
-	sub := filepath.Join(cgroupDirs(t, pids[0])["freezer"], "sub")
+	sub := filepath.Join(harness.CgroupsOf(t, pids[0])["freezer"], "sub")
 	if err := os.Mkdir(sub, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +92,11 @@ func TestPauseOfAllProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Must("pause", c.id)
-	if got := harness.ReadFile(t, sub+"/freezer.state"); got != "FROZEN" {
-		t.Errorf("the cgroup below is %s", got)
+	if !harness.Frozen(t, sub) {
+		t.Error("the cgroup below is not frozen")
 	}
 	c.Must("resume", c.id)
-	if got := harness.ReadFile(t, sub+"/freezer.state"); got != "THAWED" {
-		t.Errorf("the cgroup below is %s", got)
-	}
+	await(t, "the cgroup below to be thawed", func() bool { return !harness.Frozen(t, sub) })
 	var now []int
 	if err := json.Unmarshal([]byte(c.Must("ps", "--format=json", c.id)), &now); err != nil || !slices.Contains(now, last) {
 		t.Errorf("%v, %v lacks %d of the cgroup below", err, now, last)
@@ -107,7 +105,7 @@ func TestPauseOfAllProcesses(t *testing.T) {
 
 // A created container can be paused, is not started then, and can be afterwards.
 func TestPauseOfACreatedContainer(t *testing.T) {
-	v1(t, "freezer")
+	harness.NeedControllers(t, "freezer")
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
 	c.create()
 	c.Must("pause", c.id)
@@ -131,7 +129,7 @@ func TestPauseOfACreatedContainer(t *testing.T) {
 // A start that waits for a process that does not move holds the container's lock; what
 // makes it move must not need it.
 func TestResumeWhileStartWaits(t *testing.T) {
-	v1(t, "freezer")
+	harness.NeedControllers(t, "freezer")
 	skipOld(t, "start is over when the word is written")
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
 	c.create()
@@ -149,7 +147,7 @@ func TestResumeWhileStartWaits(t *testing.T) {
 	}
 	harness.Helper(start.Process.Pid)
 	await(t, "start to open the FIFO", func() bool { return hasOpen(start.Process.Pid, c.Root+"/"+c.id+"/", true) })
-	freeze(t, pid, "FROZEN")
+	harness.Freeze(t, harness.CgroupsOf(t, pid)["freezer"], true)
 	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -177,27 +175,16 @@ func hasOpen(pid int, dir string, writing bool) bool {
 
 // What a cgroup above keeps frozen is not resumed, and that is said.
 func TestResumeBelowAFrozenCgroup(t *testing.T) {
-	v1(t, "freezer")
+	harness.NeedControllers(t, "freezer")
 	skipOld(t, "says that it has resumed")
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
-	spec := harness.Default()
-	harness.Args("/bin/sleep", "1000")(spec)
-	spec.Linux.CgroupsPath = "/bt-parent-" + c.id + "/" + c.id
-	harness.WriteConfig(t, c.bundle, spec)
+	c.placed("/bt-parent-" + c.id + "/" + c.id)
 	c.detached()
-	pid := c.State(c.id).Pid
-	parent := filepath.Join(filepath.Dir(cgroupDirs(t, pid)["freezer"]), "freezer.state")
-	write := func(state string) {
-		t.Helper()
-		if err := os.WriteFile(parent, []byte(state), 0); err != nil {
-			t.Fatal(err)
-		}
-		await(t, state, func() bool { return harness.ReadFile(t, parent) == state })
-	}
-	write("FROZEN")
+	parent := filepath.Dir(harness.CgroupsOf(t, c.State(c.id).Pid)["freezer"])
+	harness.Freeze(t, parent, true)
 	c.awaitStatus("paused")
 	c.fails("unable to thaw: .*a cgroup above it is frozen", "resume", c.id)
-	write("THAWED")
+	harness.Freeze(t, parent, false)
 	c.awaitStatus("running")
 }
 
@@ -268,7 +255,7 @@ func TestPsOfWhatOutlivesTheFirstProcess(t *testing.T) {
 // Commands of all kinds at one container at the same time: none hangs, none fails but
 // for what the others have just done, and afterwards it can be worked with.
 func TestCommandsAtTheSameTime(t *testing.T) {
-	v1(t, "freezer", "pids")
+	harness.NeedControllers(t, "freezer", "pids")
 	skipOld(t, "has no locks between them")
 	c := newContainer(t, harness.Shell(ticks))
 	c.create()

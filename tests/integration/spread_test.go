@@ -44,7 +44,7 @@ func TestMountsStayFromTheHost(t *testing.T) {
 			{name: "a mask over a device" + name, change: on(own, list(mask, "/dev/zero", "/dev/tty"), list(ro, "/dev/full"), harness.Shell("stat -c %t:%T /dev/zero /dev/tty /dev/full")), out: "1:3\n1:3\n1:7"},
 			{name: "a shared root, a bind that says nothing" + name, prep: src, change: on(own, below, rootfsPropagation("shared"), list(ro, "/mnt/new"), harness.Shell("stat -f -c %T /mnt/new/sub")), out: "tmpfs"},
 			{name: "a recursively shared root, a private bind" + name, prep: src, change: on(own, mounts(rbind("src", "/mnt/new", "rprivate"), tmpfs("/mnt/new/sub")), rootfsPropagation("rshared"), harness.Shell("stat -f -c %T /mnt/new/sub")), out: "tmpfs"},
-			{name: "cgroups of the host's cgroup namespace" + name, change: on(own, list(ro, "/sys/fs/cgroup"), list(mask, "/sys/fs/cgroup/pids"), rootfsPropagation("slave"), harness.Shell("ls /sys/fs/cgroup/pids")), reject: []string{"."}, old: "leaves it on the host"},
+			{name: "cgroups of the host's cgroup namespace" + name, change: on(own, list(ro, "/sys/fs/cgroup"), list(mask, byVersion("/sys/fs/cgroup/pids", "/sys/fs/cgroup/cgroup.procs")), rootfsPropagation("slave"), harness.Shell(byVersion("ls /sys/fs/cgroup/pids", "cat /sys/fs/cgroup/cgroup.procs"))), reject: []string{"."}, old: "leaves it on the host"},
 			{name: "no pivot, a shared root" + name, flags: []string{"--no-pivot"}, change: on(own, rootfsPropagation("shared"), harness.Shell("echo fine")), out: "fine"},
 		})
 	}

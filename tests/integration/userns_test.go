@@ -66,6 +66,7 @@ func TestUserNamespace(t *testing.T) {
 // rows: SEC-8 NS-6
 func TestHostsSysAndProcAreReadOnly(t *testing.T) {
 	skipOld(t, "refuses to mount them")
+	harness.NeedControllers(t, "pids")
 	without := func(typ specs.LinuxNamespaceType, point string) change {
 		return func(s *specs.Spec) {
 			harness.UserNamespace(s)
@@ -79,7 +80,7 @@ func TestHostsSysAndProcAreReadOnly(t *testing.T) {
 			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 		}
 	}
-	delegated := "/sys/fs/cgroup/pids/" + harness.ID(t)
+	delegated := harness.CgroupMounts()["pids"] + "/" + harness.ID(t)
 	prep := func(t *testing.T, _ string) {
 		if err := errors.Join(os.Mkdir(delegated, 0o755), os.Chown(delegated, 100000, 100000)); err != nil {
 			t.Fatal(err)
@@ -92,7 +93,7 @@ func TestHostsSysAndProcAreReadOnly(t *testing.T) {
 			awk '$5 ~ /^` + strings.ReplaceAll(below, "/", `\/`) + `/' /proc/self/mountinfo | wc -l; echo 1 > /proc/self/oom_score_adj && echo proc`)
 	}
 	runAll(t, []scenario{
-		{name: "sys", prep: prep, change: on(without(specs.NetworkNamespace, "/sys"), writable("/sys")), match: []string{`^\d\d$`, "^proc$"}, reject: []string{"cgroup made", "^/"}},
+		{name: "sys", prep: prep, change: on(without(specs.NetworkNamespace, "/sys"), writable("/sys")), match: []string{byVersion(`^\d\d$`, `^\d+$`), "^proc$"}, reject: []string{"cgroup made", "^/"}},
 		{name: "proc", change: on(without(specs.PIDNamespace, "/proc"), writable("/proc/")), match: []string{"^proc$"}, reject: []string{"^/"}},
 	})
 }

@@ -270,21 +270,12 @@ func TestStopped(t *testing.T) {
 			}
 		},
 		"frozen": func(t *testing.T, id string, pid int) {
-			b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-			if err != nil {
-				t.Fatal(err)
+			harness.NeedControllers(t, "freezer")
+			dir := harness.CgroupsOf(t, pid)["freezer"]
+			if filepath.Base(dir) != id {
+				t.Fatalf("in cgroup %s", dir)
 			}
-			for _, l := range harness.Lines(string(b)) {
-				if f := strings.SplitN(l, ":", 3); f[1] == "freezer" {
-					p := "/sys/fs/cgroup/freezer" + f[2]
-					if filepath.Base(p) != id {
-						t.Fatalf("in cgroup %s", p)
-					}
-					write(t, p+"/freezer.state", "FROZEN")
-					return
-				}
-			}
-			t.Skip("no v1 freezer here")
+			harness.AskToFreeze(t, dir, true)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
