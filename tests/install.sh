@@ -5,7 +5,7 @@
 # their reason.
 set -eu
 
-packages="busybox-static runc crun qemu-user-static mmdebstrap uidmap libcap2-bin iproute2 procps util-linux python3-minimal gcc libc6-dev qemu-system-x86 e2fsprogs"
+packages="busybox-static runc crun qemu-user-static mmdebstrap uidmap libcap2-bin iproute2 procps util-linux python3-minimal gcc libc6-dev libseccomp-dev qemu-system-x86 e2fsprogs"
 
 has() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
 

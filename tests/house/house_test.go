@@ -129,7 +129,9 @@ var arrows = map[string][]string{
 	"berth/libcontainer/logs":       nil,
 	"berth/spec/gen":                nil,
 
-	"berth/libcontainer/cgroups/devfilter": {"berth/libcontainer/fault"},
+	"berth/libcontainer/cgroups/devfilter":    {"berth/libcontainer/fault"},
+	"berth/libcontainer/seccomp":              nil,
+	"berth/libcontainer/seccomp/internal/gen": nil,
 }
 
 // TestArrows sees that arrows between packages point down.
@@ -154,9 +156,9 @@ func TestArrows(t *testing.T) {
 // TestHotPackages sees that what every create goes through has no import that is
 // dear at start.
 func TestHotPackages(t *testing.T) {
-	for _, line := range goList(t, "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./spec", "./libcontainer/...") {
+	for _, line := range goList(t, "-f", "{{if ne .Name \"main\"}}{{.ImportPath}} {{join .Imports \" \"}}{{end}}", "./spec", "./libcontainer/...") {
 		f := strings.Fields(line)
-		for _, imp := range f[1:] {
+		for _, imp := range f[min(1, len(f)):] {
 			switch imp {
 			case "encoding/json", "reflect", "fmt", "log", "regexp", "text/template", "net":
 				t.Errorf("%s imports %s", f[0], imp)

@@ -1,0 +1,85 @@
+package seccomp
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// TestLibseccompErrs has an example of each way in which libseccomp's filters do what their
+// profile does not say. Where its version at hand does so no more, it is told.
+func TestLibseccompErrs(t *testing.T) {
+	p := startPeer(t)
+	version := p.ask(t, "version\n")
+	for _, c := range []struct {
+		what, profile, name string
+		arch                Arch
+		args                [6]uint64
+		want, theirs        uint32
+	}{
+		{
+			"LE beside LT and EQ is passed over",
+			`{"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [
+				{"names": ["setresgid"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 12884901888, "op": "SCMP_CMP_LT"}, {"index": 1, "value": 1, "op": "SCMP_CMP_EQ"}]},
+				{"names": ["setresgid"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1152921504606846976, "op": "SCMP_CMP_LE"}]},
+				{"names": ["setresgid"], "action": "SCMP_ACT_TRACE", "args": [{"index": 0, "value": 2147483648, "op": "SCMP_CMP_EQ"}]},
+				{"names": ["setresgid"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 1, "value": 4294967295, "op": "SCMP_CMP_LE"}]}]}`,
+			"setresgid", AMD64,
+			[6]uint64{0x7fffffff, 0xffffffff00000001},
+			RetAllow, RetKillProcess,
+		},
+		{
+			"the number of the call is not loaded",
+			`{"defaultAction": "SCMP_ACT_TRAP", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": [
+				{"names": ["get_thread_area"], "action": "SCMP_ACT_NOTIFY", "args": [{"index": 1, "value": 4294967295, "op": "SCMP_CMP_LT"}]}]}`,
+			"get_thread_area", AMD64,
+			[6]uint64{},
+			RetUserNotif, RetTrap,
+		},
+		{
+			"a version in the first argument of ipc goes past a rule",
+			`{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "syscalls": [{"names": ["shmat"], "action": "SCMP_ACT_ERRNO"}]}`,
+			"ipc", X86,
+			[6]uint64{1<<16 | 21},
+			RetErrno | eperm, RetAllow,
+		},
+		{
+			"upper bits of the first argument of socketcall go past a rule",
+			`{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_PPC64LE"], "syscalls": [{"names": ["socket"], "action": "SCMP_ACT_ERRNO"}]}`,
+			"socketcall", PPC64LE,
+			[6]uint64{1<<32 | 1},
+			RetErrno | eperm, RetAllow,
+		},
+		{
+			"two calls of PowerPC are one",
+			`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["sys_debug_setcontext"], "action": "SCMP_ACT_ERRNO"}]}`,
+			"switch_endian", PPC64LE,
+			[6]uint64{},
+			RetAllow, RetErrno | eperm,
+		},
+	} {
+		native := AMD64
+		if c.arch == PPC64LE {
+			native = PPC64LE
+		}
+		k, err := newComparison(t, p, rand.New(rand.NewPCG(1, 1)), profileOf(t, c.profile), native, 1)
+		if err != nil {
+			t.Error(c.what, err)
+			continue
+		}
+		nr, ok := c.arch.Number(c.name)
+		if !ok {
+			t.Fatal(c.name)
+		}
+		d := &Call{Nr: nr, Arch: c.arch.Audit(), Args: c.args}
+		if got := k.run(d); got != c.want {
+			t.Errorf("%s: here %#x, not %#x", c.what, got, c.want)
+		}
+		switch theirs := k.want(d); theirs {
+		case c.theirs:
+		case c.want:
+			t.Logf("%s: not with %s", c.what, version)
+		default:
+			t.Errorf("%s: libseccomp says %#x", c.what, theirs)
+		}
+	}
+}
