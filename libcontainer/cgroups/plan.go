@@ -19,6 +19,8 @@ type cgroupfs struct {
 	mark    string
 	// unified is true when there is v2 alone.
 	unified bool
+	// single is true when the cgroup has room for one process: see plan.
+	single bool
 	// filter decides on devices where v2 does; nil for none.
 	filter *devfilter.Rules
 	// owner is the user who gets the v2 cgroup, -1 for nobody.
@@ -196,9 +198,16 @@ func find(cgroups []*cgroup, controller string) *cgroup {
 func (m *cgroupfs) plan(writes []write) *Plan {
 	m.actions = make([]action, 0, len(writes)+3*len(m.cgroups))
 	p := &Plan{driver: m, Dirs: make(map[string]string, len(m.cgroups))}
+	m.single = m.unified && slices.ContainsFunc(writes, func(w write) bool { return w.file == "pids.max" && w.data == "1" })
 	for _, c := range m.cgroups {
 		p.Dirs[c.controllers] = c.dir()
-		if !c.v2() {
+		switch {
+		case m.single:
+			// Whoever is born into it can clone nobody. A first process that has to, for a
+			// namespace that holds for children only, stays outside, and the one that it
+			// clones writes itself. That waits for an RCU grace period.
+			p.EntryFiles = append(p.EntryFiles, c.dir()+"/cgroup.procs")
+		case !c.v2():
 			// Written by a thread on itself, tasks moves without waiting for an RCU grace
 			// period; cgroup.procs may take 10 ms.
 			p.EntryFiles = append(p.EntryFiles, c.dir()+"/tasks")
