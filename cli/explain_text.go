@@ -146,6 +146,8 @@ func actionText(a *cgroups.Action) string {
 		return "write " + strconv.Quote(a.Data) + " to cgroup.subtree_control of those above " + a.Path + " that lack them"
 	case cgroups.Filter:
 		return "bpf(BPF_PROG_ATTACH) to " + a.Path + ": " + a.Data
+	case cgroups.Scope:
+		return "D-Bus: StartTransientUnit " + a.Data
 	case cgroups.Chown:
 		return "chown " + a.Data + " " + a.Path
 	}

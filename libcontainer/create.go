@@ -32,6 +32,7 @@ type creation struct {
 	startFIFO int            // the start FIFO, -1 for none
 	cgroups   cgroups.Handle // nil where the container has none of its own
 	pidFile   string
+	ctx       context.Context // of the command
 	watch     *interruption
 	stopDue   bool // the journal says that poststop hooks are due
 }
@@ -150,6 +151,7 @@ func checkPreserved(n int) error {
 // build brings the container up to the point where its init waits at the ready
 // barrier. Every effect outside the child is noted in the journal first.
 func (c *creation) build(ctx context.Context) error {
+	c.ctx = ctx
 	c.watch = watch(ctx)
 	err := c.buildParts()
 	if werr := c.watch.err(); werr != nil {
@@ -175,7 +177,7 @@ func (c *creation) buildParts() error {
 	if err := c.makeNotifyDir(); err != nil {
 		return err
 	}
-	if err := c.makeCgroups(); err != nil {
+	if err := c.makeCgroups(false); err != nil {
 		return err
 	}
 	if err := c.watch.err(); err != nil {
@@ -206,7 +208,7 @@ func (c *creation) firstRecord() error {
 		Created:      time.Now().UTC(),
 		UID:          os.Getuid(),
 		Annotations:  s.Annotations,
-		CgroupDriver: "cgroupfs",
+		CgroupDriver: c.rt.cgroupDriver(),
 		PrivatePID:   hasNamespace(s, "pid"),
 		Creating:     true,
 		HasProcess:   s.Process != nil,
@@ -235,21 +237,26 @@ func (c *creation) writeRecord() error {
 	return err
 }
 
-func (c *creation) makeCgroups() error {
+// makeCgroups makes the container's cgroups, before its first process is born or, late,
+// while it waits.
+func (c *creation) makeCgroups(late bool) error {
 	p := c.setup.Cgroups
-	if p == nil {
+	if p == nil || p.Late != late {
 		return nil
 	}
 	var err error
 	c.cgroups, err = p.Prepare(&cgroups.Making{
 		Mark: c.record.Mark,
-		Note: func(all [][]string) error {
+		Note: func(kind string, all [][]string) error {
 			entries := make([]state.Entry, len(all))
 			for i, args := range all {
-				entries[i] = state.Entry{Kind: cgroups.KindName, Args: args}
+				entries[i] = state.Entry{Kind: kind, Args: args}
 			}
 			return c.note(entries...)
 		},
+		PID:     c.record.PID,
+		Context: c.ctx,
+		Say:     func(what string) { c.rt.Log.Warn("still waiting for " + what) },
 		Before: func(i int) error {
 			if err := c.watch.err(); err != nil {
 				return err
@@ -315,7 +322,6 @@ func (c *creation) spawn() error {
 	}
 	if v2 >= 0 {
 		defer unix.Close(v2)
-		c.watch.enters(c.record)
 	}
 	report := c.rt.Debug || c.rt.stopAt() >= 0
 	if err := c.spawnFrom(&image{p, c.setup.Facts, c.dir, report}, fds, v2); err != nil {
@@ -345,6 +351,11 @@ func (c *creation) noteChild() error {
 func (c *creation) Barrier(m *program.Machine, b program.Barrier, _ uint64) error {
 	s := c.setup.Bundle.Spec
 	switch b {
+	case program.BarrierCgroups:
+		if err := c.makeCgroups(true); err != nil {
+			return err
+		}
+		return c.writeRecord()
 	case program.BarrierIDMap:
 		return c.rt.writeIDMaps(m.Pid, s.Linux, c.setup.Facts)
 	case program.BarrierTimens:

@@ -29,6 +29,7 @@ var kinds = []state.Kind{
 	state.ProcessKind,
 	hookKind,
 	{Name: cgroups.KindName, Undo: cgroups.Undo},
+	{Name: cgroups.KindScope, Undo: cgroups.UndoScope},
 }
 
 // undoKinds are kinds, with the poststop hooks of one container, and with a point after

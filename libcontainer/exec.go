@@ -2,6 +2,7 @@ package libcontainer
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 
@@ -49,8 +50,12 @@ type Execution struct {
 	result  *compile.Result
 	waits   bool // for Start
 	pidFile string
-	watch   *interruption
-	hook    *containerHook // what is run instead, nil for a process
+	ctx     context.Context // of the command
+	// attach puts the child into the container's cgroups while it waits; nil where it
+	// enters them by itself.
+	attach func(ctx context.Context, pid int) error
+	watch  *interruption
+	hook   *containerHook // what is run instead, nil for a process
 }
 
 // Exec makes a process in the container that waits for Start. When ctx ends before
@@ -66,7 +71,7 @@ func (c *Container) Exec(ctx context.Context, o *ExecOptions) (*Execution, error
 	if err := checkExecStdio(o); err != nil {
 		return nil, err
 	}
-	j := &Execution{rt: c.rt, dir: c.dir, rec: rec, opt: o, Process: &Process{master: -1}}
+	j := &Execution{ctx: ctx, rt: c.rt, dir: c.dir, rec: rec, opt: o, Process: &Process{master: -1}}
 	if err = j.find(); err == nil {
 		j.watch = watch(ctx)
 		if err = j.prepare(); err != nil && ctx.Err() == nil && j.init.Signal(0) == state.ErrGone {
@@ -216,7 +221,8 @@ func (j *Execution) cgroups(req *compile.EnterRequest) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	req.CgroupEntry = entry.Files
+	req.CgroupsLate, req.CgroupEntry = entry.Late != nil, entry.Files
+	j.attach = entry.Late
 	return openEntry(entry.Dir)
 }
 
@@ -241,12 +247,37 @@ func (j *Execution) spawn(v2 int) error {
 			fds[i] = root
 		}
 	}
-	if err := j.spawnFrom(&image{p, j.facts, j.dir, j.rt.Debug}, fds, v2); err != nil {
+	img := &image{p, j.facts, j.dir, j.rt.Debug}
+	err := j.spawnFrom(img, fds, v2)
+	if errors.Is(err, unix.EBUSY) && v2 >= 0 && len(j.opt.Cgroups) == 0 {
+		err = j.spawnBesideInit(img, fds, err)
+	}
+	if err != nil {
 		return err
 	}
 	j.machine.Trace = j.rt.traced(p)
 	j.watch.follow(j.machine.PidFD, nil)
 	return nil
+}
+
+// spawnBesideInit starts the child in the cgroup of the container's first process: the
+// container's own takes none once there are cgroups below it that have controllers.
+func (j *Execution) spawnBesideInit(img *image, fds []int, busy error) error {
+	h, err := openCgroups(j.rec)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	dir, err := h.EntryOf(j.init.PID())
+	if err != nil {
+		return busy
+	}
+	v2, err := openEntry(dir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(v2)
+	return j.spawnFrom(img, fds, v2)
 }
 
 // errExecStopped is the error for a container whose process has ended.
@@ -273,9 +304,12 @@ func (j *Execution) rootDirectory() (int, error) {
 
 // Barrier does the runtime's part while the child waits (program.Handler).
 func (j *Execution) Barrier(m *program.Machine, b program.Barrier, _ uint64) error {
-	if b == program.BarrierBorn {
+	switch b {
+	case program.BarrierBorn:
 		j.watch.follow(m.PidFD, nil)
 		return nil
+	case program.BarrierCgroups:
+		return j.attach(j.ctx, m.Pid)
 	}
 	return fault.New("the process waits at the barrier " + b.String() + ", where there is nothing to do for it")
 }

@@ -265,7 +265,7 @@ func (a *containerHooks) enter(ctx context.Context, run *hookRun) launch {
 			return 0, -1, nil, err
 		}
 		j := &Execution{
-			rt: a.rt, dir: a.dir, rec: a.rec, init: init, Process: &Process{master: -1}, watch: watch(ctx),
+			ctx: ctx, rt: a.rt, dir: a.dir, rec: a.rec, init: init, Process: &Process{master: -1}, watch: watch(ctx),
 			hook: &containerHook{hook: run.hook, rootfs: a.rec.Rootfs},
 			opt:  &ExecOptions{Stdin: files[0], Stdout: files[1], Stderr: files[2]},
 		}

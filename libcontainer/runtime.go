@@ -14,7 +14,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"berth/libcontainer/cgroups"
-	"berth/libcontainer/host"
 	"berth/libcontainer/logs"
 	"berth/libcontainer/program"
 	"berth/libcontainer/state"
@@ -30,8 +29,8 @@ type Runtime struct {
 	Debug bool
 	// CgroupManager makes the cgroups of containers that are created.
 	CgroupManager cgroups.Manager
-	// Rootless says whether cgroups that can not be had are done without:
-	// "true", "false", or "" and "auto" to decide by the caller's rights.
+	// Rootless set to "false" has cgroups made for an ordinary user's container also
+	// where it asks for none. "true", "" and "auto" go by the caller's rights.
 	Rootless string
 	// Inject breaks one step, for tests and for people who want to see what
 	// happens then; nil for none.
@@ -112,15 +111,12 @@ type State struct {
 // store opens the root directory.
 func (r *Runtime) store() *state.Store { return state.Open(r.Root) }
 
-// rootless says whether the caller is to be treated as an ordinary user.
-func (r *Runtime) rootless(f *host.Facts) bool {
-	switch r.Rootless {
-	case "true":
-		return true
-	case "false":
-		return false
+// cgroupDriver is the word of the record for who makes cgroups.
+func (r *Runtime) cgroupDriver() string {
+	if r.CgroupManager == cgroups.Systemd {
+		return string(cgroups.Systemd)
 	}
-	return !f.Privileged()
+	return string(cgroups.Cgroupfs)
 }
 
 // traced hands a step that was run to the log.

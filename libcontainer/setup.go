@@ -30,9 +30,6 @@ type Setup struct {
 // setup makes the setup of a create or, where it is attached, of a run.
 func (r *Runtime) setup(id string, b *Bundle, f *host.Facts, o *CreateOptions) (*Setup, error) {
 	p := &Setup{ID: id, Bundle: b, Facts: f}
-	if r.CgroupManager == cgroups.Systemd {
-		return nil, &fault.Error{Msg: "the systemd cgroup driver is not supported by this version", Hint: "leave --systemd-cgroup out to use cgroupfs"}
-	}
 	req := &compile.Request{
 		ID:           id,
 		Bundle:       b.Path,
@@ -74,22 +71,24 @@ func (p *Setup) planCgroups(r *Runtime, req *compile.Request) error {
 		req.Cgroups = cgroupDirs(p.Facts, nil)
 		return p.noCgroups(res)
 	}
-	if !p.Facts.Privileged() && r.Rootless != "false" && path == "" && !asksForLimits(res) {
+	if r.CgroupManager != cgroups.Systemd && !p.Facts.Privileged() && r.Rootless != "false" && path == "" && !asksForLimits(res) {
 		// An ordinary user has no cgroup to put a container into, unless one was
 		// delegated to him: the container stays in the caller's.
 		p.Notes = append(p.Notes, "the container stays in the caller's cgroup, with no rules on devices: without root none can be made")
 		req.Cgroups = cgroupDirs(p.Facts, nil)
 		return nil
 	}
+	p.Facts.Systemd = r.CgroupManager == cgroups.Systemd && host.Booted()
 	m, err := cgroups.New(p.Facts, &cgroups.Request{
 		ID: p.ID, Path: path, Resources: res, Owner: cgroupOwner(p.Bundle.Spec),
+		Manager: r.CgroupManager, Annotations: p.Bundle.Spec.Annotations,
 	})
 	if err != nil {
 		return err
 	}
 	p.Cgroups = m
 	p.Warnings, p.Notes = append(p.Warnings, m.Warnings...), append(p.Notes, m.Notes...)
-	req.CgroupEntry = m.EntryFiles
+	req.CgroupsLate, req.CgroupEntry = m.Late, m.EntryFiles
 	req.Cgroups = cgroupDirs(p.Facts, m.Dirs)
 	return nil
 }

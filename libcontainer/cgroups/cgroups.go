@@ -13,6 +13,7 @@
 package cgroups
 
 import (
+	"context"
 	"syscall"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -26,7 +27,7 @@ type Kinds struct {
 }
 
 // Supported are those of this one.
-var Supported = Kinds{V1: true, V2: true, RDMA: true}
+var Supported = Kinds{V1: true, V2: true, Systemd: true, SystemdUser: true, RDMA: true}
 
 // Manager is who makes cgroups. The zero value is Cgroupfs.
 type Manager string
@@ -59,11 +60,14 @@ const (
 	// Chown gives the cgroup Path to the user Data, as far as it may be given
 	// (cgroups(7), Cgroups delegation).
 	Chown
+	// Scope has systemd make a scope, whose cgroup is Path, around the container's first
+	// process. Data is its slice and name.
+	Scope
 )
 
 // String names the kind.
 func (k ActionKind) String() string {
-	return [...]string{"mkdir", "write", "inherit", "enable", "filter", "chown"}[k]
+	return [...]string{"mkdir", "write", "inherit", "enable", "filter", "chown", "scope"}[k]
 }
 
 // Action is one thing that preparing the container's cgroups does, as data: explain
@@ -96,6 +100,10 @@ type Request struct {
 	Path string
 	// Resources is linux.resources; nil for none.
 	Resources *specs.LinuxResources
+	// Manager makes them: Cgroupfs or Systemd.
+	Manager Manager
+	// Annotations are the config's: some name properties of a scope.
+	Annotations map[string]string
 	// Owner is the host's user who is to have the container's v2 cgroup, -1 for nobody.
 	Owner int
 }
@@ -112,6 +120,8 @@ type Plan struct {
 	// EntryFiles are the files into which the container's first process, while it
 	// is single-threaded, writes "0" to enter its v1 cgroups.
 	EntryFiles []string
+	// Late is true when Prepare needs the container's first process.
+	Late bool
 	// Dirs are the absolute paths of the cgroups, by the controllers of each
 	// hierarchy ("memory", "cpu,cpuacct", "name=systemd", "" for v2).
 	Dirs map[string]string
@@ -128,9 +138,14 @@ type driver interface {
 type Making struct {
 	// Mark names the container for good; no other container has or will have it.
 	Mark string
-	// Note is called once, before anything is made, with the arguments of a journal
-	// entry (Kind) for each cgroup.
-	Note func(entries [][]string) error
+	// Note is called before anything is made, with the arguments of journal entries of a
+	// kind: KindName for each cgroup, KindScope.
+	Note func(kind string, entries [][]string) error
+	// PID is the container's first process, where the plan is Late. Say, which may be
+	// nil, tells what is being waited for, and Context ends that.
+	PID     int
+	Context context.Context
+	Say     func(what string)
 	// Before and After are called around each action with its index; an error ends
 	// Prepare.
 	Before, After func(int) error
@@ -148,11 +163,12 @@ type Handle interface {
 	// Records is what the state record keeps, for Open.
 	Records() []string
 	// EntryDir is the directory of the v2 cgroup that the first process is born
-	// into with CLONE_INTO_CGROUP; empty where there is none, or where it is entered
-	// by one of the Plan's files.
+	// into with CLONE_INTO_CGROUP; empty where there is none.
 	EntryDir() string
 	// Entry is the way in for a process that joins, see handle.Entry.
 	Entry(below []string) (*Entry, error)
+	// EntryOf is the way in where the container's own cgroup takes no process.
+	EntryOf(pid int) (string, error)
 	// Set writes the limits that r holds and leaves all others as they are; when it
 	// fails, these too. The warnings are as the Plan's.
 	Set(r *specs.LinuxResources) (warnings []string, err error)

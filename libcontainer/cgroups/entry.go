@@ -1,6 +1,8 @@
 package cgroups
 
 import (
+	"context"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,52 @@ type Entry struct {
 	Files []string
 	// Dir is the directory of the v2 cgroup to be born into; empty for none.
 	Dir string
+	// Late, where it is set, puts a process that waits into the v2 cgroup: the caller may
+	// not have it born there.
+	Late func(ctx context.Context, pid int) error
+}
+
+// mayEnter says whether a child of the caller's can be born into a v2 cgroup: that takes
+// the right to write to cgroup.procs of the nearest cgroup above both.
+func mayEnter(c *cgroup, dir string) bool {
+	own := ownV2(os.Getpid())
+	there := strings.TrimPrefix(dir, c.mount)
+	common := ""
+	for part := range strings.SplitSeq(strings.TrimPrefix(own, "/"), "/") {
+		if next := common + "/" + part; strings.HasPrefix(there+"/", next+"/") {
+			common = next
+			continue
+		}
+		break
+	}
+	return own != "" && unix.Faccessat(unix.AT_FDCWD, c.mount+common+"/cgroup.procs", unix.W_OK, unix.AT_EACCESS) == nil
+}
+
+// ownV2 is the v2 cgroup of a process, from the top of what the caller sees; empty where
+// it can not be known.
+func ownV2(pid int) string {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSpace(path)
+		}
+	}
+	return ""
+}
+
+// EntryOf is the directory of the v2 cgroup that a process of the container is in: itself
+// or one below. A container that makes cgroups of its own, as systemd in it does, has no
+// process in its own one any more, and none may enter it.
+func (h *handle) EntryOf(pid int) (string, error) {
+	for _, c := range h.cgroups {
+		if at := c.mount + ownV2(pid); c.v2() && strings.HasPrefix(at, c.dir()+"/") {
+			return at, nil
+		}
+	}
+	return "", fault.New("process " + strconv.Itoa(pid) + " is in no cgroup below the container's")
 }
 
 // Entry is the way into the container's cgroups or, in some hierarchies, into others

@@ -16,19 +16,22 @@ import (
 type handle struct {
 	cgroups []*cgroup
 	mark    string
-	single  bool // nobody is born into it
 }
 
 // Open opens the cgroups of a container again from what Records gave and its mark. It
 // needs neither the config nor the facts of the host.
 func Open(records []string, mark string) (Handle, error) {
 	h := &handle{mark: mark}
+	scope, records := cutScope(records)
 	for _, r := range records {
 		c, err := parseRecord(r)
 		if err != nil {
 			return nil, err
 		}
 		h.cgroups = append(h.cgroups, c)
+	}
+	if scope != nil {
+		return &scopeHandle{handle: h, scope: *scope}, nil
 	}
 	return h, nil
 }
@@ -61,7 +64,7 @@ func (h *handle) Records() []string {
 
 func (h *handle) EntryDir() string {
 	for _, c := range h.cgroups {
-		if c.v2() && !h.single {
+		if c.v2() {
 			return c.dir()
 		}
 	}

@@ -242,9 +242,6 @@ func orMax(v int64) string {
 
 func (l *limits) warn(what string) { l.warnings = append(l.warnings, resources+what) }
 
-// onV2 is for a host with v2 alone.
-func onV2(string) bool { return true }
-
 // missing2 is the error for a controller that the v2 hierarchy does not have.
 func missing2(w *write, has []string, mount string) *fault.Error {
 	hint := "cgroup.controllers of " + mount + " lists: " + strings.Join(has, " ")

@@ -206,7 +206,7 @@ func TestEveryActionFails(t *testing.T) {
 		}
 	}
 	m := plan(t, f, top+"/p/leaf", r)
-	if _, err := m.Prepare(&Making{Note: func([][]string) error { return stop }}); err != stop {
+	if _, err := m.Prepare(&Making{Note: func(string, [][]string) error { return stop }}); err != stop {
 		t.Errorf("a journal that can't be written: %v", err)
 	}
 }

@@ -23,6 +23,8 @@ type cgroup struct {
 	sure   int
 	// offers are the controllers of a v2 hierarchy; nil where that is not known yet.
 	offers []string
+	// member is a process that may be in it already; 0 for none.
+	member int
 	// dropped is true when an unprivileged caller may not make it and nothing in
 	// the config depends on it.
 	dropped bool

@@ -19,12 +19,12 @@ type cgroupfs struct {
 	mark    string
 	// unified is true when there is v2 alone.
 	unified bool
-	// single is true when the cgroup has room for one process: see plan.
-	single bool
 	// filter decides on devices where v2 does; nil for none.
 	filter *devfilter.Rules
 	// owner is the user who gets the v2 cgroup, -1 for nobody.
 	owner int
+	// scope is made first by systemd; nil where that makes none.
+	scope *making
 	// unprivileged callers do without the hierarchies that they may not use, as
 	// long as the config asks for nothing there.
 	unprivileged bool
@@ -58,10 +58,20 @@ func New(f *host.Facts, r *Request) (*Plan, error) {
 	if f.Cgroup.Mode == host.NoCgroup {
 		return nil, noHierarchy(r)
 	}
+	if r.Manager == Systemd {
+		var err error
+		if m.scope, r, err = planScope(f, r); err != nil {
+			return nil, err
+		}
+	}
 	for i := range f.Cgroup.Hierarchies {
 		c, err := locate(&f.Cgroup.Hierarchies[i], unified, r.Path, r.ID)
 		if err != nil {
 			return nil, err
+		}
+		if m.scope != nil && m.scope.makes(c) {
+			// systemd makes it, with all above.
+			c.sure = len(c.levels) - 1
 		}
 		m.cgroups = append(m.cgroups, c)
 	}
@@ -197,17 +207,14 @@ func find(cgroups []*cgroup, controller string) *cgroup {
 // plan puts the actions in order: hierarchy by hierarchy, each from the top down.
 func (m *cgroupfs) plan(writes []write) *Plan {
 	m.actions = make([]action, 0, len(writes)+3*len(m.cgroups))
-	p := &Plan{driver: m, Dirs: make(map[string]string, len(m.cgroups))}
-	m.single = m.unified && slices.ContainsFunc(writes, func(w write) bool { return w.file == "pids.max" && w.data == "1" })
+	p := &Plan{driver: m, Late: m.scope != nil, Dirs: make(map[string]string, len(m.cgroups))}
+	if m.scope != nil {
+		m.scope.translate(writes)
+		m.actions = append(m.actions, m.scope.action(m.cgroups))
+	}
 	for _, c := range m.cgroups {
 		p.Dirs[c.controllers] = c.dir()
-		switch {
-		case m.single:
-			// Whoever is born into it can clone nobody. A first process that has to, for a
-			// namespace that holds for children only, stays outside, and the one that it
-			// clones writes itself. That waits for an RCU grace period.
-			p.EntryFiles = append(p.EntryFiles, c.dir()+"/cgroup.procs")
-		case !c.v2():
+		if !c.v2() {
 			// Written by a thread on itself, tasks moves without waiting for an RCU grace
 			// period; cgroup.procs may take 10 ms.
 			p.EntryFiles = append(p.EntryFiles, c.dir()+"/tasks")

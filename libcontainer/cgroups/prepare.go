@@ -15,19 +15,28 @@ import (
 // prepare makes one pass that only looks, so that what is another's is refused with
 // nothing touched and a single note holds everything, and a second that makes it.
 func (m *cgroupfs) prepare(making *Making) (Handle, error) {
-	h := &handle{cgroups: m.cgroups, mark: making.Mark, single: m.single}
+	h := &handle{cgroups: m.cgroups, mark: making.Mark}
 	if err := m.make(making); err != nil {
 		h.Close()
 		return nil, err
 	}
 	h.drop()
+	if m.scope != nil {
+		return &scopeHandle{handle: h, scope: m.scope.scope}, nil
+	}
 	return h, nil
 }
 
 func (m *cgroupfs) make(making *Making) error {
 	m.mark = making.Mark
+	if m.scope != nil {
+		if err := m.scope.note(making); err != nil {
+			return err
+		}
+	}
 	var entries [][]string
 	for _, c := range m.cgroups {
+		c.member = making.PID
 		if err := c.descend(); err != nil {
 			return err
 		}
@@ -43,7 +52,7 @@ func (m *cgroupfs) make(making *Making) error {
 		entries = append(entries, c.entry(making.Mark))
 	}
 	if len(entries) > 0 {
-		if err := making.Note(entries); err != nil {
+		if err := making.Note(KindName, entries); err != nil {
 			return err
 		}
 	}
@@ -190,7 +199,8 @@ func (c *cgroup) fit() error {
 	if err != nil {
 		return fault.Wrap("cannot list the processes in the cgroup "+c.dir(), err)
 	}
-	if n := len(unique(pids)); n > 0 {
+	pids = slices.DeleteFunc(unique(pids), func(pid int) bool { return pid == c.member })
+	if n := len(pids); n > 0 {
 		return &fault.Error{
 			Msg:      "container's cgroup is not empty: " + strconv.Itoa(n) + " process(es) found",
 			JSONPath: "linux.cgroupsPath", Call: c.dir(),
@@ -234,6 +244,8 @@ func (m *cgroupfs) perform(actions []action) error {
 		return m.attach(a)
 	case a.Kind == Chown:
 		return a.chown(m.owner)
+	case a.Kind == Scope:
+		return m.scope.start(m)
 	}
 	return writeAll(actions)
 }

@@ -92,7 +92,7 @@ func plan(t testing.TB, f *host.Facts, path string, r *specs.LinuxResources) *gr
 func (g *group) make() error {
 	h, err := g.Prepare(&Making{
 		Mark: g.mark, Before: g.before, After: g.after,
-		Note: func(all [][]string) error { g.entries = all; return nil },
+		Note: func(_ string, all [][]string) error { g.entries = all; return nil },
 	})
 	g.Handle = h
 	return err

@@ -11,35 +11,52 @@ import (
 	"berth/libcontainer/fault"
 )
 
-// Set writes the limits in r. What the kernel refuses by those in force, by a parent or
-// by what is in use, only the writing shows; what was written before it gets its old
-// value again.
+// Set writes the limits in r.
 func (h *handle) Set(r *specs.LinuxResources) (warnings []string, err error) {
-	l := limits{on2: h.on2, inForce: h.inForce2}
-	var filter *devfilter.Rules
-	switch {
-	case len(r.Devices) == 0:
-	case h.unified():
-		if filter, err = devfilter.New(r.Devices); err != nil {
-			return nil, err
-		}
-	default:
-		if err := l.devices(r.Devices); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.collect(r); err != nil {
-		return nil, err
-	}
-	if err := h.checkUsage(&l, r.Memory); err != nil {
-		return nil, err
-	}
-	lists, err := h.actions(l.writes)
+	c, err := h.change(r)
 	if err != nil {
 		return nil, err
 	}
+	return c.carryOut(h)
+}
+
+// limitChange is a change of limits that is checked, as far as can be without making it.
+type limitChange struct {
+	limits
+	filter *devfilter.Rules // nil for none
+	lists  [][]action
+}
+
+// change says what it takes to have the limits in r. What the kernel refuses by those in force, by a parent or
+// by what is in use, only the writing shows; what was written before it gets its old
+// value again.
+func (h *handle) change(r *specs.LinuxResources) (c *limitChange, err error) {
+	c = &limitChange{limits: limits{on2: h.on2, inForce: h.inForce2}}
+	switch {
+	case len(r.Devices) == 0:
+	case h.unified():
+		if c.filter, err = devfilter.New(r.Devices); err != nil {
+			return nil, err
+		}
+	default:
+		if err := c.devices(r.Devices); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.collect(r); err != nil {
+		return nil, err
+	}
+	if err := h.checkUsage(&c.limits, r.Memory); err != nil {
+		return nil, err
+	}
+	c.lists, err = h.actions(c.writes)
+	return c, err
+}
+
+// carryOut writes the change.
+func (c *limitChange) carryOut(h *handle) (warnings []string, err error) {
 	var before [][]action
-	for _, actions := range lists {
+	for _, actions := range c.lists {
 		before = append(before, inForce(actions))
 		err := writeAll(actions)
 		actions[0].cgroup.closeFile()
@@ -52,16 +69,16 @@ func (h *handle) Set(r *specs.LinuxResources) (warnings []string, err error) {
 		return nil, err
 	}
 	// Last, since it is replaced at once and does not fail for what is in force.
-	if filter != nil {
-		c := h.cgroups[0]
-		if _, err := h.open(c); err != nil {
-			return nil, cannotOpen(c, err)
+	if c.filter != nil {
+		cg := h.cgroups[0]
+		if _, err := h.open(cg); err != nil {
+			return nil, cannotOpen(cg, err)
 		}
-		if err := filterDevices(filter, c, resources+"devices"); err != nil {
+		if err := filterDevices(c.filter, cg, resources+"devices"); err != nil {
 			return nil, errors.Join(err, putBack(before))
 		}
 	}
-	return l.warnings, nil
+	return c.warnings, nil
 }
 
 // unified says whether the container is in the v2 hierarchy alone.

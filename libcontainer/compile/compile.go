@@ -25,6 +25,8 @@ type Request struct {
 	ID string
 	// Bundle and Rootfs are absolute paths; Rootfs is a directory that exists.
 	Bundle, Rootfs string
+	// CgroupsLate is true when the child's cgroups are made around it, after its birth.
+	CgroupsLate bool
 	// CgroupEntry are the files of v1 hierarchies into which the child writes
 	// itself.
 	CgroupEntry []string
@@ -121,6 +123,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	c.planMounts()
 	c.Phase = program.PhaseHost
 	c.birth()
+	c.awaitCgroups()
 	c.openCgroups()
 	c.openHost()
 	c.Phase = program.PhaseJoin
@@ -301,6 +304,15 @@ func (c *compiler) linux() *specs.Linux {
 		return c.spec.Linux
 	}
 	return &specs.Linux{}
+}
+
+// awaitCgroups waits for cgroups that can not be made for a process that is not there:
+// systemd makes a scope of processes. All that follows is in them.
+func (c *compiler) awaitCgroups() {
+	if c.req.CgroupsLate {
+		c.at("linux.cgroupsPath")
+		c.Barrier(program.BarrierCgroups, "let the runtime have systemd put it into the container's scope")
+	}
 }
 
 // openCgroups opens the files through which the child enters its cgroups, while

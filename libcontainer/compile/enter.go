@@ -19,6 +19,9 @@ type EnterRequest struct {
 	// Namespaces are the CLONE_NEW* flags of the container's namespaces that are not
 	// the runtime's. They are joined by one call on the pidfd of its first process.
 	Namespaces uintptr
+	// CgroupsLate is true when the child is put into the container's cgroups by somebody
+	// else, while it waits.
+	CgroupsLate bool
 	// CgroupEntry are the files of v1 hierarchies into which the child writes itself.
 	CgroupEntry  []string
 	NoNewKeyring bool
@@ -43,7 +46,7 @@ const nsAll = unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.C
 // that namespace's (program.FDDirectory).
 func Enter(f *host.Facts, r *EnterRequest) (*Result, error) {
 	c := newCompiler(&specs.Spec{Process: r.Process}, f, &Request{
-		ID: r.ID, CgroupEntry: r.CgroupEntry, NoNewKeyring: r.NoNewKeyring, PreserveFDs: r.PreserveFDs,
+		ID: r.ID, CgroupsLate: r.CgroupsLate, CgroupEntry: r.CgroupEntry, NoNewKeyring: r.NoNewKeyring, PreserveFDs: r.PreserveFDs,
 	})
 	c.processPath, c.hook = r.ProcessPath, r.Hook
 	pidfd := c.planJoin(r.Namespaces)
@@ -83,6 +86,7 @@ func (c *compiler) planJoin(namespaces uintptr) *program.Slot {
 func (c *compiler) joinContainer(pidfd *program.Slot) {
 	c.Phase = program.PhaseHost
 	c.birth()
+	c.awaitCgroups()
 	c.openCgroups()
 	c.Phase = program.PhaseJoin
 	c.enterCgroups()

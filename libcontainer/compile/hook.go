@@ -17,7 +17,7 @@ import (
 // A startContainer hook is a process of the container under the rules of all others:
 // Enter with a Hook in the request.
 func Hook(f *host.Facts, r *EnterRequest) (*Result, error) {
-	c := newCompiler(&specs.Spec{}, f, &Request{ID: r.ID, CgroupEntry: r.CgroupEntry})
+	c := newCompiler(&specs.Spec{}, f, &Request{ID: r.ID, CgroupsLate: r.CgroupsLate, CgroupEntry: r.CgroupEntry})
 	c.hook = r.Hook
 	pidfd := c.planJoin(r.Namespaces)
 	c.joinContainer(pidfd)

@@ -16,6 +16,12 @@ type view struct {
 
 var kernelView = view{magic: magic, exists: exists, read: read}
 
+// Booted says whether systemd is what runs this system (sd_booted(3)).
+func Booted() bool {
+	var st unix.Stat_t
+	return unix.Lstat("/run/systemd/system", &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
 // base is where cgroup hierarchies are mounted by convention.
 const base = "/sys/fs/cgroup"
 

@@ -36,6 +36,8 @@ type Facts struct {
 	MemfdExec bool
 
 	Cgroup Cgroup
+	// Systemd is true when systemd runs the system. Gather leaves it alone: see Booted.
+	Systemd bool
 }
 
 // Version is a kernel release, as far as decisions need it.

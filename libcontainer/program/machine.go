@@ -135,7 +135,7 @@ func (m *Machine) spawn(image int, host []int, sock, cgroup int) error {
 	})
 	if err != nil {
 		m.Pid = 0
-		return &fault.Error{Msg: "cannot start the container's init", Call: "clone, execve", Err: err, Hint: spawnHint(err)}
+		return &fault.Error{Msg: "cannot start the container's init", Call: "clone, execve", Err: err, Hint: spawnHint(err, cgroup >= 0)}
 	}
 	if pidfd == nil {
 		// The child is not reaped yet, so its pid is its own.
@@ -144,7 +144,17 @@ func (m *Machine) spawn(image int, host []int, sock, cgroup int) error {
 	return err
 }
 
-func spawnHint(err error) string {
+func spawnHint(err error, cgroup bool) string {
+	switch {
+	case !cgroup:
+	case err == unix.EBUSY:
+		return "the cgroup gives controllers to cgroups below it, and so takes no process itself (cgroups(7))"
+	case err == unix.EOPNOTSUPP:
+		return "the cgroup is threaded, or below a threaded one, and takes no process (cgroups(7): cgroup.type)"
+	case err == unix.EACCES:
+		return "to enter a cgroup takes the right to write to cgroup.procs of the nearest one above both it and the caller's: is it delegated to this user? " +
+			"Or else the execution of memfds is forbidden by a policy"
+	}
 	switch err {
 	case unix.EPERM:
 		return "new namespaces need CAP_SYS_ADMIN or a user namespace"

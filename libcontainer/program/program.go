@@ -56,6 +56,9 @@ type Barrier uint8
 // The barriers, in the only order in which a program may pass them.
 const (
 	_ Barrier = iota
+	// BarrierCgroups: the child does nothing yet; Berth has somebody else, systemd, make
+	// its cgroups around it.
+	BarrierCgroups
 	// BarrierIDMap: the user namespace exists; Berth writes its id maps.
 	BarrierIDMap
 	// BarrierTimens: the time namespace exists; Berth writes its offsets.
@@ -73,6 +76,7 @@ const (
 )
 
 var barrierNames = [...]string{
+	BarrierCgroups:        "cgroups",
 	BarrierIDMap:          "id-map",
 	BarrierTimens:         "time-offsets",
 	BarrierBorn:           "born",

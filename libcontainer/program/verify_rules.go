@@ -132,7 +132,7 @@ var rulesOf = [numCalls][]rule{
 		{args: []permit{{is: []uint64{uint64(BarrierIDMap)}}, {any: true, slot: anything}}, gives: factMapped},
 		{args: []permit{{is: []uint64{uint64(BarrierBorn)}}, {any: true, slot: anything}}, gives: factBorn},
 		{args: []permit{
-			{is: []uint64{uint64(BarrierTimens), uint64(BarrierRuntimeHooks), uint64(BarrierContainerHooks)}, words: "barriers must ascend"},
+			{is: []uint64{uint64(BarrierCgroups), uint64(BarrierTimens), uint64(BarrierRuntimeHooks), uint64(BarrierContainerHooks)}, words: "barriers must ascend"},
 			{any: true, slot: anything},
 		}},
 	},

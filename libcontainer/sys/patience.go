@@ -30,6 +30,16 @@ func NewPatience(ctx context.Context, limit time.Duration, say func(what string)
 	return &Patience{ctx: ctx, limit: limit, end: now.Add(limit), say: say, next: now.Add(silence)}
 }
 
+// Context ends when the command is told to stop. For what has a bound of its own.
+func (p *Patience) Context() context.Context { return p.ctx }
+
+// Say tells what is waited for.
+func (p *Patience) Say(what string) {
+	if p.say != nil {
+		p.say(what)
+	}
+}
+
 // Sleep waits for a moment, of d at most, and is an error that names what was waited
 // for when the patience is over.
 func (p *Patience) Sleep(d time.Duration, what string) error {
