@@ -94,8 +94,14 @@ func serveOne(r *bufio.Reader, w *wire.Writer, req wire.Request, unit string) {
 		close(ended)
 	}()
 	drain(r, c.take)
-	c.kill()
-	<-ended
+	// What is still to be written would reach the next client, after its answer.
+	w.Close()
+	select {
+	case <-ended:
+	default:
+		c.kill()
+		<-ended
+	}
 }
 
 func drain(r *bufio.Reader, take func(wire.Kind, []byte)) {

@@ -30,6 +30,9 @@ printf '[Service]\nDelegate=cpu cpuset io memory pids\n' >"$root/etc/systemd/sys
 # The user must be able to walk to what the host shares, which may be below its /root.
 chmod 0755 "$root/root"
 
+# What empties /tmp at boot: a directory of the host may be shared below it.
+ln -s /dev/null "$root/etc/tmpfiles.d/tmp.conf"
+
 echo guest >"$root/etc/hostname"
 : >"$root/etc/fstab"
 # A journal in memory; a user's own does not go to a file of its own.

@@ -51,15 +51,21 @@ type Options struct {
 // Guest is a virtual machine that runs.
 type Guest struct {
 	dir string
-	// ended is closed when qemu has ended; nil where another process started it.
-	ended chan struct{}
-	pid   int
+	// pid is qemu's.
+	pid int
 }
 
 // Start boots a guest. It does not wait until that is up; the first Run does.
 func Start(o Options) (*Guest, error) {
 	if why := Missing(); why != "" {
 		return nil, errors.New(why)
+	}
+	for _, dir := range append(o.ReadOnly, o.Scratch) {
+		for _, own := range []string{"/dev", "/proc", "/sys", "/run"} {
+			if dir == own || strings.HasPrefix(dir, own+"/") {
+				return nil, fmt.Errorf("%s cannot be shared: the guest has a %s of its own", dir, own)
+			}
+		}
 	}
 	image, err := Build(o.Log)
 	if err != nil {
@@ -78,7 +84,7 @@ func Start(o Options) (*Guest, error) {
 		return nil, err
 	}
 	defer held.Close()
-	g := &Guest{dir: dir, ended: make(chan struct{})}
+	g := &Guest{dir: dir}
 	if err := g.boot(image, k, o, held); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -222,7 +228,6 @@ func (g *Guest) boot(image Image, k kernel, o Options, held *os.File) error {
 		started <- err
 		if err == nil {
 			_ = cmd.Wait()
-			close(g.ended)
 		}
 	}()
 	if err := <-started; err != nil {

@@ -73,11 +73,11 @@ func Missing() string {
 	if os.Geteuid() != 0 {
 		return "needs root"
 	}
-	for program, debianPackage := range map[string]string{
-		qemu: "qemu-system-x86", "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "apt-get": "apt",
+	for _, p := range []struct{ program, debian string }{
+		{qemu, "qemu-system-x86"}, {"mmdebstrap", "mmdebstrap"}, {"mke2fs", "e2fsprogs"}, {"apt-get", "apt"},
 	} {
-		if _, err := lookPath(program); err != nil {
-			return "needs " + program + " (Debian: " + debianPackage + ")"
+		if _, err := lookPath(p.program); err != nil {
+			return "needs " + p.program + " (Debian: " + p.debian + ")"
 		}
 	}
 	return ""

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // Kind says what a frame holds.
@@ -154,18 +155,29 @@ func Read(r *bufio.Reader) (Kind, []byte, error) {
 
 // Writer writes frames; its methods may be called at the same time.
 type Writer struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu     sync.Mutex
+	w      io.Writer
+	closed atomic.Bool
 }
 
 // NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
+// Close has every later frame fail. It does not wait for one that is being written:
+// while nobody is at the other end of a port, that goes on.
+func (w *Writer) Close() { w.closed.Store(true) }
+
 // Frame writes data as one frame, or as many as it takes.
 func (w *Writer) Frame(kind Kind, data []byte) error {
+	if w.closed.Load() {
+		return io.ErrClosedPipe
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
+		if w.closed.Load() {
+			return io.ErrClosedPipe
+		}
 		part := data[:min(len(data), largest-5)]
 		head := binary.BigEndian.AppendUint32([]byte{byte(kind)}, uint32(len(part)))
 		if _, err := w.w.Write(append(head, part...)); err != nil {

@@ -98,6 +98,28 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// TestClosed has nothing follow what is being written when a Writer is closed.
+func TestClosed(t *testing.T) {
+	r, port := io.Pipe()
+	w := NewWriter(port)
+	written := make(chan error)
+	go func() { written <- w.Frame(Stdout, bytes.Repeat([]byte("x"), 2*largest)) }()
+	var one [1]byte
+	if _, err := r.Read(one[:]); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if err := w.JSON(Exit, Result{}); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("after Close: %v", err)
+	}
+	if n, err := io.CopyN(io.Discard, r, largest-1); err != nil {
+		t.Fatal(n, err)
+	}
+	if err := <-written; !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the second half was written: %v", err)
+	}
+}
+
 // TestNextCommandIsLeft has the mark of the next command end this one's frames, and
 // stay for Accept.
 func TestNextCommandIsLeft(t *testing.T) {
