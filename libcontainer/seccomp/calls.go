@@ -130,21 +130,24 @@ var multiplexed = [...]struct {
 // the code of the call there.
 func (a Arch) multiplexer(call int) (raw uint32, code uint8, ipc, ok bool) {
 	name := callName(call)
-	if c := name[0]; c != 'a' && c != 'b' && c != 'c' && c != 'g' && c != 'l' && c != 'm' && c != 'r' && c != 's' {
+	lo, hi := 0, len(multiplexed)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if multiplexed[mid].name < name {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == len(multiplexed) || multiplexed[lo].name != name {
 		return 0, 0, false, false
 	}
-	for i := range multiplexed {
-		m := &multiplexed[i]
-		if m.name != name {
-			continue
-		}
-		by := "socketcall"
-		if m.ipc {
-			by = "ipc"
-		}
-		at, _ := findCall(by)
-		raw, ok = a.raw(at)
-		return raw, m.code, m.ipc, ok
+	m := &multiplexed[lo]
+	by := "socketcall"
+	if m.ipc {
+		by = "ipc"
 	}
-	return 0, 0, false, false
+	at, _ := findCall(by)
+	raw, ok = a.raw(at)
+	return raw, m.code, m.ipc, ok
 }

@@ -26,17 +26,29 @@ func Compile(s *specs.LinuxSeccomp, native Arch) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := newGraph()
-	b := &builder{graph: g, profile: p, byDefault: g.ret(p.action), badArch: g.ret(RetKillThread), enosys: g.ret(RetErrno | enosys)}
-	root, err := b.root()
+	f := &Filter{Flags: p.flags, Notify: p.notify, Skipped: p.skipped, Arch: native}
+	if f.Insns, err = p.insns(true); err == nil && len(f.Insns) > MaxInsns {
+		// What is balanced can be longer, where rules share what comes after.
+		f.Insns, err = p.insns(false)
+	}
 	if err != nil {
 		return nil, err
 	}
-	f := &Filter{Insns: emit(g, root), Flags: p.flags, Notify: p.notify, Skipped: p.skipped, Arch: native}
 	if len(f.Insns) > MaxInsns {
 		return nil, bad("syscalls", "needs a filter of "+strconv.Itoa(len(f.Insns))+" instructions, and Linux takes "+strconv.Itoa(MaxInsns)+" at most")
 	}
 	return f, nil
+}
+
+func (p *profile) insns(balanced bool) ([]Insn, error) {
+	g := newGraph()
+	b := &builder{graph: g, profile: p, balanced: balanced}
+	b.byDefault, b.badArch, b.enosys = g.ret(p.action), g.ret(RetKillThread), g.ret(RetErrno|enosys)
+	root, err := b.root()
+	if err != nil {
+		return nil, err
+	}
+	return emit(g, root), nil
 }
 
 // Run executes the filter on a call.

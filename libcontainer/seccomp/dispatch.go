@@ -46,9 +46,9 @@ func (s spans) weigh(a Arch) {
 
 const nrOff, archOff = 0, 4
 
-// search finds the span of the call's number: by halves of equal weight, or by one
+// search finds the span of a word, that of the call's number above all: by halves of equal weight, or by one
 // comparison where a single number lies between spans of one fate.
-func (g *graph) search(s spans) nodeID {
+func (g *graph) search(off uint8, s spans) nodeID {
 	if len(s) == 1 {
 		return s[0].node
 	}
@@ -60,7 +60,7 @@ func (g *graph) search(s spans) nodeID {
 		rest := append(make(spans, 0, len(s)), s[:i]...)
 		rest[i-1].weight += s[i+1].weight
 		rest = append(rest, s[i+2:]...)
-		return g.join(test{nodeEqual, nrOff, fullMask, s[i].first}, s[i].node, g.search(rest))
+		return g.join(test{nodeEqual, off, fullMask, s[i].first}, s[i].node, g.search(off, rest))
 	}
 	var sum uint32
 	cut, best := 1, total
@@ -70,7 +70,7 @@ func (g *graph) search(s spans) nodeID {
 			cut, best = i, d
 		}
 	}
-	return g.join(test{nodeGreater, nrOff, fullMask, s[cut].first - 1}, g.search(s[cut:]), g.search(s[:cut]))
+	return g.join(test{nodeGreater, off, fullMask, s[cut].first - 1}, g.search(off, s[cut:]), g.search(off, s[:cut]))
 }
 
 // lone is a span of one number between two of one node, the heaviest one, when it is
@@ -95,6 +95,8 @@ type builder struct {
 	byDefault nodeID
 	badArch   nodeID
 	enosys    nodeID
+	// balanced has the rules on a call rearranged (graph.balance).
+	balanced bool
 }
 
 // fill adds the spans of an architecture, from the number first on.
@@ -122,7 +124,7 @@ func (b *builder) fill(s *spans, first uint32, set *ruleset) {
 			s.from(nr, b.byDefault)
 		}
 		if rules != nil {
-			s.from(nr, b.graph.call(rules, set.arch, b.byDefault))
+			s.from(nr, b.graph.call(rules, set.arch, b.byDefault, b.balanced))
 			s.from(nr+1, none(nr+1))
 		}
 	}
@@ -157,7 +159,7 @@ func (b *builder) arch(a Arch, sets map[Arch]*ruleset) nodeID {
 		b.fill(&s, 0, sets[a])
 	}
 	s.weigh(a)
-	return b.search(s)
+	return b.search(nrOff, s)
 }
 
 // noABI are the numbers with the highest bit alone: neither x86-64 nor x32 has them. To

@@ -24,10 +24,12 @@
 //   - Of ipc(2) the kernel takes the lower 16 bits of the first argument, of socketcall(2) on 64-bit
 //     machines the lower 32. libseccomp compares all, and a call with another bit set goes past
 //     a rule that forbids it.
-//   - Where the rules on a call have several conditions, not all of which are for equality,
-//     libseccomp 2.5.4 may pass over some.
-//   - In a filter for x86-64 and x32 in which every rule has conditions, libseccomp 2.5.4 does not
-//     load the number of the call if x32 lacks the one that it begins with.
+//   - Where the rules on a call have several conditions, or there are several and not all
+//     compare for equality, filters of libseccomp 2.5.4 may pass over a rule, or compare
+//     the wrong argument: they allow what the profile refuses, too.
+//   - Where every rule on a call that an architecture has comes with conditions, and the profile
+//     names others that it lacks, filters of libseccomp 2.5.4 may not load the number of the
+//     call, and compare something else.
 //   - A rule on sys_debug_setcontext is one on switch_endian, too.
 //
 // And where runc does: on ARM a profile that names one of ARM's private calls, as most do, has

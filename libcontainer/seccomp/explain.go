@@ -97,7 +97,7 @@ func (s *ruleset) verdict(c *Call, byDefault uint32) Verdict {
 	return Verdict{Ret: byDefault, Reason: ByDefault, Rule: -1}
 }
 
-func (l *lowered) hold(c *Call, narrow bool) bool {
+func (l lowered) hold(c *Call, narrow bool) bool {
 	for _, d := range l.conditions {
 		v := c.Args[d.arg]
 		if narrow {

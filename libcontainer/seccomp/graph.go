@@ -39,6 +39,8 @@ type graph struct {
 	// memo holds what restrict has made of a node in the round of that number.
 	memo  []restricted
 	round int32
+	// rets are the ends; there are few, and they are asked for often.
+	rets []nodeID
 }
 
 type restricted struct {
@@ -54,14 +56,27 @@ func (g *graph) intern(n node) nodeID {
 	if id, ok := g.index[n]; ok {
 		return id
 	}
-	id := nodeID(len(g.nodes))
-	g.nodes = append(g.nodes, n)
-	g.memo = append(g.memo, restricted{})
+	id := g.add(n)
 	g.index[n] = id
 	return id
 }
 
-func (g *graph) ret(value uint32) nodeID { return g.intern(node{test: test{kind: nodeRet, k: value}}) }
+func (g *graph) add(n node) nodeID {
+	g.nodes = append(g.nodes, n)
+	g.memo = append(g.memo, restricted{})
+	return nodeID(len(g.nodes) - 1)
+}
+
+func (g *graph) ret(value uint32) nodeID {
+	for _, id := range g.rets {
+		if g.nodes[id].k == value {
+			return id
+		}
+	}
+	id := g.add(node{test: test{kind: nodeRet, k: value}})
+	g.rets = append(g.rets, id)
+	return id
+}
 
 // decide is a node for t, made as simple as it can be: in what follows, all that
 // the outcome of t decides is decided.
@@ -240,7 +255,7 @@ func (g *graph) condition(c condition, a Arch, yes, no nodeID) nodeID {
 }
 
 // call is what becomes of a call with these rules.
-func (g *graph) call(rules callRules, a Arch, none nodeID) nodeID {
+func (g *graph) call(rules callRules, a Arch, none nodeID, balanced bool) nodeID {
 	next := none
 	for i := len(rules) - 1; i >= 0; i-- {
 		yes := g.ret(rules[i].action)
@@ -248,6 +263,10 @@ func (g *graph) call(rules callRules, a Arch, none nodeID) nodeID {
 			yes = g.condition(rules[i].conditions[j], a, yes, next)
 		}
 		next = yes
+	}
+	if balanced && len(rules) > 2 {
+		g.round++
+		return g.balance(next)
 	}
 	return next
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -18,7 +20,9 @@ import (
 
 // peer is libseccomp, in a process of its own: what this package is held against.
 type peer struct {
-	in    io.Writer
+	bin   string
+	cmd   *exec.Cmd
+	in    io.WriteCloser
 	out   *bufio.Reader
 	known map[Arch]map[string]uint32
 }
@@ -30,44 +34,61 @@ func startPeer(t testing.TB) *peer {
 	if err != nil {
 		t.Skip("no gcc to build what asks libseccomp")
 	}
-	bin := filepath.Join(t.TempDir(), "libseccomp")
-	if out, err := exec.Command(gcc, "-O1", "-o", bin, "testdata/libseccomp.c", "-lseccomp").CombinedOutput(); err != nil {
+	p := &peer{bin: filepath.Join(t.TempDir(), "libseccomp"), known: map[Arch]map[string]uint32{}}
+	if out, err := exec.Command(gcc, "-O1", "-o", p.bin, "testdata/libseccomp.c", "-lseccomp").CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "seccomp.h") {
 			t.Skip("no libseccomp-dev to compare with")
 		}
 		t.Fatalf("%v\n%s", err, out)
 	}
-	cmd := exec.Command(bin)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p.start(t)
 	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
+		p.in.Close()
+		if err := p.cmd.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &peer{in: in, out: bufio.NewReaderSize(out, 1<<20), known: map[Arch]map[string]uint32{}}
+	return p
 }
 
-func (p *peer) ask(t testing.TB, text string) string {
+func (p *peer) start(t testing.TB) {
+	t.Helper()
+	p.cmd = exec.Command(p.bin)
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.in, p.out = in, bufio.NewReaderSize(out, 1<<20)
+}
+
+// errEndless: libseccomp did not come to an end.
+var errEndless = errors.New("libseccomp does not come to an end")
+
+func (p *peer) ask(t testing.TB, text string) (string, error) {
 	t.Helper()
 	if _, err := io.WriteString(p.in, text); err != nil {
 		t.Fatal(err)
 	}
 	line, err := p.out.ReadString('\n')
-	if err != nil {
-		t.Fatalf("libseccomp's process has ended: %v, asked\n%s", err, text)
+	if err == nil {
+		return strings.TrimSpace(line), nil
 	}
-	return strings.TrimSpace(line)
+	p.in.Close()
+	ended := p.cmd.Wait()
+	p.start(t)
+	var exit *exec.ExitError
+	if errors.As(ended, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGPROF {
+		return "", errEndless
+	}
+	t.Fatalf("libseccomp's process has ended: %v, asked\n%s", ended, text)
+	return "", nil
 }
 
 // token is libseccomp's number of an architecture, 0 where Debian's does not have it.
@@ -93,7 +114,10 @@ func (p *peer) table(t testing.TB, a Arch) map[string]uint32 {
 		ranges = append(ranges, [2]uint32{armBase, armBase + 16})
 	}
 	for _, r := range ranges {
-		line := p.ask(t, fmt.Sprintf("names %#x %d %d\n", token(a), r[0], r[1]))
+		line, err := p.ask(t, fmt.Sprintf("names %#x %d %d\n", token(a), r[0], r[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, w := range strings.Fields(line)[1:] {
 			name, n, _ := strings.Cut(w, "=")
 			nr, err := strconv.ParseUint(n, 10, 32)
@@ -147,7 +171,10 @@ func (p *peer) compile(t testing.TB, s *specs.LinuxSeccomp, native Arch, optimiz
 		b.WriteByte('\n')
 	}
 	b.WriteString("end\n")
-	line := p.ask(t, b.String())
+	line, err := p.ask(t, b.String())
+	if err != nil {
+		return nil, err
+	}
 	text, ok := strings.CutPrefix(line, "filter ")
 	if !ok {
 		return nil, fmt.Errorf("libseccomp: %s", line)
@@ -191,7 +218,8 @@ var tablesDiffer = map[string]string{
 // numbers, and none is missing.
 func TestTables(t *testing.T) {
 	p := startPeer(t)
-	t.Log(p.ask(t, "version\n"))
+	version, _ := p.ask(t, "version\n")
+	t.Log(version)
 	compared := 0
 	for _, a := range Arches() {
 		if token(a) == 0 {

@@ -25,8 +25,8 @@ type key struct {
 	arg   uint8
 	low   bool
 	kind  uint8
-	value uint64
-	mask  uint64
+	value uint32
+	mask  uint32
 }
 
 // class is the rank of an operator.
@@ -50,16 +50,16 @@ const (
 
 // chain is a rule on its way through the sort.
 type chain struct {
-	rule  *lowered
+	rule  lowered
 	keys  []key
 	ranks []op
 }
 
-func (l *lowered) chain(narrow bool) chain {
-	c := chain{rule: l}
+func (l lowered) chain(narrow bool) *chain {
+	c := &chain{rule: l}
 	for _, d := range l.conditions {
-		hi := key{arg: d.arg, value: d.value >> 32, mask: d.mask >> 32}
-		lo := key{arg: d.arg, low: true, value: uint64(uint32(d.value)), mask: uint64(uint32(d.mask))}
+		hi := key{arg: d.arg, value: uint32(d.value >> 32), mask: uint32(d.mask >> 32)}
+		lo := key{arg: d.arg, low: true, value: uint32(d.value), mask: uint32(d.mask)}
 		switch d.op {
 		case opMasked:
 			hi.kind, lo.kind = kindMasked, kindMasked
@@ -77,40 +77,36 @@ func (l *lowered) chain(narrow bool) chain {
 }
 
 // sortRules puts the rules on one call into the order in which they decide.
-func sortRules(rules []lowered, narrow bool) []lowered {
-	chains := make([]chain, len(rules))
+func sortRules(rules callRules, narrow bool) callRules {
+	chains := make([]*chain, len(rules))
 	for i := range rules {
 		chains[i] = rules[i].chain(narrow)
 	}
-	sorted := make([]lowered, 0, len(rules))
-	sortChains(chains, 0, func(c chain) { sorted = append(sorted, *c.rule) })
+	sorted := make(callRules, 0, len(rules))
+	sortChains(chains, 0, func(c *chain) { sorted = append(sorted, c.rule) })
 	return sorted
 }
 
 // sortChains sorts by the keys at depth, and what has the same key by the next ones.
-func sortChains(chains []chain, depth int, out func(chain)) {
-	type group struct {
-		first chain
-		all   []chain
-	}
-	var groups []group
+func sortChains(chains []*chain, depth int, out func(*chain)) {
+	var groups [][]*chain
 	for _, c := range chains {
 		if len(c.keys) == depth {
 			out(c)
 			continue
 		}
-		i := slices.IndexFunc(groups, func(g group) bool { return g.first.keys[depth] == c.keys[depth] })
+		i := slices.IndexFunc(groups, func(g []*chain) bool { return g[0].keys[depth] == c.keys[depth] })
 		if i < 0 {
 			i = len(groups)
-			groups = append(groups, group{first: c})
+			groups = append(groups, nil)
 		}
-		groups[i].all = append(groups[i].all, c)
+		groups[i] = append(groups[i], c)
 	}
-	slices.SortStableFunc(groups, func(a, b group) int {
-		return compareKeys(a.first.keys[depth], b.first.keys[depth], a.first.ranks[depth], b.first.ranks[depth])
+	slices.SortStableFunc(groups, func(a, b []*chain) int {
+		return compareKeys(a[0].keys[depth], b[0].keys[depth], a[0].ranks[depth], b[0].ranks[depth])
 	})
 	for _, g := range groups {
-		sortChains(g.all, depth+1, out)
+		sortChains(g, depth+1, out)
 	}
 }
 

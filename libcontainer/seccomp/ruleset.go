@@ -7,11 +7,9 @@ import (
 
 // lowered is a rule as it is on one architecture.
 type lowered struct {
+	*rule
+	// conditions are the rule's, cut down to what the architecture compares.
 	conditions []condition
-	action     uint32
-	index      int
-	// original are the conditions before they were cut down.
-	original []condition
 }
 
 // ruleset has the rules of a profile on one architecture.
@@ -24,6 +22,8 @@ type ruleset struct {
 	// Absent where that does not apply.
 	last    uint32
 	hasLast bool
+	// store is where single rules are kept.
+	store []lowered
 }
 
 type callRules []lowered
@@ -39,7 +39,7 @@ func permissive(action uint32) bool {
 }
 
 func (p *profile) ruleset(a Arch) (*ruleset, error) {
-	s := &ruleset{arch: a, byRaw: make([]callRules, 512)}
+	s := &ruleset{arch: a, byRaw: make([]callRules, 512), store: make([]lowered, 0, len(p.rules))}
 	if a == ARM {
 		s.byRaw = make([]callRules, armSlot+8)
 	}
@@ -64,7 +64,13 @@ func (p *profile) newest(a Arch) (last uint32, ok bool) {
 	if permissive(p.action) {
 		return 0, false
 	}
+	_, mux := a.socketcall()
 	for _, call := range p.named {
+		if mux {
+			if by, _, _, ok := a.multiplexer(call); ok {
+				last = max(last, a.full(by))
+			}
+		}
 		if n, ok := a.raw(call); ok && (a != ARM || n < armTable) {
 			last = max(last, a.full(n))
 		}
@@ -79,7 +85,7 @@ func (s *ruleset) beyond(nr uint32) bool {
 }
 
 func (s *ruleset) add(r *rule, mux bool) {
-	l := lowered{r.on(s.arch), r.action, r.index, r.conditions}
+	l := lowered{r, r.on(s.arch)}
 	if mux {
 		if by, code, ipc, ok := s.arch.multiplexer(r.call); ok {
 			m := l
@@ -125,8 +131,10 @@ func (s *ruleset) put(raw uint32, l lowered) {
 	switch {
 	case len(have) != 0 && len(have[0].conditions) == 0:
 		return
-	case len(l.conditions) == 0:
-		s.byRaw[i] = callRules{l}
+	case len(l.conditions) == 0 || len(have) == 0:
+		s.store = append(s.store, l)
+		n := len(s.store)
+		s.byRaw[i] = s.store[n-1 : n : n]
 		return
 	}
 	s.byRaw[i] = append(have, l)
@@ -151,31 +159,45 @@ func (s *ruleset) number(slot int) uint32 {
 	return s.arch.full(uint32(slot))
 }
 
-// settle puts the rules on each call in order, and refuses those that contradict each
-// other: same conditions, different actions. libseccomp refuses them as well.
+// settle puts the rules on each call in order. Of rules with one action it is all
+// the same which decides.
 func (s *ruleset) settle() error {
 	for i, rules := range s.byRaw {
-		if len(rules) < 2 {
+		if !slices.ContainsFunc(rules, func(l lowered) bool { return l.action != rules[0].action }) {
 			continue
 		}
-		for j := range rules {
-			for k := range j {
-				if rules[j].action != rules[k].action && slices.Equal(rules[j].original, rules[k].original) && slices.Equal(rules[j].conditions, rules[k].conditions) {
-					return bad("syscalls["+strconv.Itoa(rules[j].index)+"]", "has the same conditions for "+s.arch.CallName(s.number(i))+" as syscalls["+strconv.Itoa(rules[k].index)+"], and another action")
-				}
-			}
+		if err := s.contradiction(s.number(i), rules); err != nil {
+			return err
 		}
 		s.byRaw[i] = sortRules(rules, arches[s.arch].narrow)
 	}
 	return nil
 }
 
-// rules are those on a call by its number.
-func (s *ruleset) rules(nr uint32) callRules {
-	for i := range s.byRaw {
-		if s.byRaw[i] != nil && s.number(i) == nr {
-			return s.byRaw[i]
+// contradiction refuses rules with the same conditions and different actions, as
+// libseccomp does.
+func (s *ruleset) contradiction(nr uint32, rules callRules) error {
+	for j := range rules {
+		for k := range j {
+			a, b := &rules[j], &rules[k]
+			if a.action != b.action && slices.Equal(a.conditions, b.conditions) && slices.Equal(a.rule.conditions, b.rule.conditions) {
+				return bad("syscalls["+strconv.Itoa(a.index)+"]", "has the same conditions for "+s.arch.CallName(nr)+" as syscalls["+strconv.Itoa(b.index)+"], and another action")
+			}
 		}
 	}
 	return nil
+}
+
+// rules are those on a call by its number.
+func (s *ruleset) rules(nr uint32) callRules {
+	slot := nr - arches[s.arch].base
+	if s.arch == ARM && nr >= armBase {
+		slot = nr - armBase + armSlot
+	} else if s.arch == ARM && nr >= armSlot {
+		return nil
+	}
+	if slot >= uint32(len(s.byRaw)) {
+		return nil
+	}
+	return s.byRaw[slot]
 }
