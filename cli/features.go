@@ -36,7 +36,15 @@ func featuresJSON(f *libcontainer.Features, b *Build) []byte {
 		{"systemdUser", f.Cgroups.SystemdUser},
 		{"rdma", f.Cgroups.RDMA},
 	})
-	bools(j, "seccomp", []answer{{"enabled", f.Seccomp}})
+	s := &f.Seccomp
+	j.Key("seccomp").Begin('{')
+	j.Key("enabled").Bool(s.Enabled)
+	j.Key("actions").Strs(s.Actions)
+	j.Key("operators").Strs(s.Operators)
+	j.Key("archs").Strs(s.Archs)
+	j.Key("knownFlags").Strs(s.KnownFlags)
+	j.Key("supportedFlags").Strs(s.SupportedFlags)
+	j.Close('}')
 	bools(j, "apparmor", []answer{{"enabled", f.AppArmor}})
 	bools(j, "selinux", []answer{{"enabled", f.SELinux}})
 	bools(j, "intelRdt", []answer{{"enabled", f.RDT}, {"schemata", f.RDTSchemata}, {"monitoring", f.RDTMonitoring}})

@@ -91,16 +91,13 @@ func errno(err error) error {
 }
 
 // unsupported names what this version does not do yet. To leave it out silently
-// would be a hole (seccomp) or a lie.
+// would be a hole or a lie.
 func unsupported(s *specs.Spec) error {
 	var l fault.List
 	no := func(path string) {
 		l = append(l, fault.At(path, path+" is not supported by this version"))
 	}
 	if s.Linux != nil {
-		if s.Linux.Seccomp != nil {
-			no("linux.seccomp")
-		}
 		if s.Linux.IntelRdt != nil {
 			no("linux.intelRdt")
 		}

@@ -34,6 +34,7 @@ type creation struct {
 	pidFile   string
 	ctx       context.Context // of the command
 	watch     *interruption
+	listening *listening
 	stopDue   bool // the journal says that poststop hooks are due
 }
 
@@ -97,6 +98,7 @@ func (r *Runtime) begin(id string, o *CreateOptions) (*creation, error) {
 	for _, w := range setup.Program.Warnings {
 		r.Log.Warn(w.Error())
 	}
+	logSkipped(r.Log, setup.Program.Skipped)
 	for _, w := range setup.Warnings {
 		r.Log.Warn(w)
 	}
@@ -191,7 +193,8 @@ func (c *creation) buildParts() error {
 	if err := c.spawn(); err != nil {
 		return err
 	}
-	if err := c.machine.Run(c, program.BarrierReady); err != nil {
+	err = c.machine.Run(c, program.BarrierReady)
+	if err = c.listening.wait(err); err != nil {
 		return err
 	}
 	return c.ready()
@@ -220,6 +223,7 @@ func (c *creation) firstRecord() error {
 		Ignored:      c.setup.Facts.IgnoredSignals,
 		Blocked:      c.setup.Facts.BlockedSignals,
 		StartHooks:   hasStartHooks(s),
+		Seccomp:      s.Linux != nil && s.Linux.Seccomp != nil,
 		Program:      c.setup.Program.Digest(),
 	}
 	c.record.Mark = c.dir.Path() + "@" + strconv.FormatInt(c.record.Created.UnixNano(), 10)
@@ -356,6 +360,10 @@ func (c *creation) Barrier(m *program.Machine, b program.Barrier, _ uint64) erro
 			return err
 		}
 		return c.writeRecord()
+	case program.BarrierListener:
+		l, err := listen(m, s.Linux.Seccomp, stateFor(c.record, "creating", m.Pid))
+		c.listening = l
+		return err
 	case program.BarrierIDMap:
 		return c.rt.writeIDMaps(m.Pid, s.Linux, c.setup.Facts)
 	case program.BarrierTimens:

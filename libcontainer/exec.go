@@ -51,6 +51,9 @@ type Execution struct {
 	waits   bool // for Start
 	pidFile string
 	ctx     context.Context // of the command
+	// seccomp is the container's profile, nil for none.
+	seccomp   *specs.LinuxSeccomp
+	listening *listening
 	// attach puts the child into the container's cgroups while it waits; nil where it
 	// enters them by itself.
 	attach func(ctx context.Context, pid int) error
@@ -146,6 +149,14 @@ func (j *Execution) prepare() error {
 	if req.Namespaces, err = j.namespaces(); err != nil {
 		return err
 	}
+	if j.rec.Seccomp {
+		s, _, err := keptConfig(j.dir)
+		if err != nil {
+			return err
+		}
+		j.seccomp = s.Linux.Seccomp
+		req.Seccomp = j.seccomp
+	}
 	v2, err := j.cgroups(req)
 	if err != nil {
 		return err
@@ -165,7 +176,8 @@ func (j *Execution) prepare() error {
 	if err := j.spawn(v2); err != nil {
 		return err
 	}
-	if err := j.machine.Run(j, program.BarrierReady); err != nil {
+	err = j.machine.Run(j, program.BarrierReady)
+	if err = j.listening.wait(err); err != nil {
 		if werr := j.watch.err(); werr != nil {
 			return werr // the child did not die of itself
 		}
@@ -308,6 +320,10 @@ func (j *Execution) Barrier(m *program.Machine, b program.Barrier, _ uint64) err
 	case program.BarrierBorn:
 		j.watch.follow(m.PidFD, nil)
 		return nil
+	case program.BarrierListener:
+		l, err := listen(m, j.seccomp, stateFor(j.rec, "running", j.init.PID()))
+		j.listening = l
+		return err
 	case program.BarrierCgroups:
 		return j.attach(j.ctx, m.Pid)
 	}

@@ -4,10 +4,12 @@ import (
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/cgroups"
 	"berth/libcontainer/compile"
 	"berth/libcontainer/host"
+	"berth/libcontainer/seccomp"
 	"berth/spec"
 )
 
@@ -21,9 +23,18 @@ type Features struct {
 	// Capabilities are those that this kernel knows.
 	Capabilities []string
 	Cgroups      cgroups.Kinds
+	Seccomp      SeccompFeatures
 	// The others are whole parts of the specification.
-	Seccomp, AppArmor, SELinux, IDMap, NetDevices bool
-	RDT, RDTSchemata, RDTMonitoring               bool
+	AppArmor, SELinux, IDMap, NetDevices bool
+	RDT, RDTSchemata, RDTMonitoring      bool
+}
+
+// SeccompFeatures are the names that a profile may have.
+type SeccompFeatures struct {
+	Enabled                               bool
+	Actions, Operators, Archs, KnownFlags []string
+	// SupportedFlags are those that this kernel knows.
+	SupportedFlags []string
 }
 
 // KnownFeatures asks those who refuse what this version can not do.
@@ -34,7 +45,7 @@ func KnownFeatures() *Features {
 		MountOptions: compile.MountOptions(),
 		Capabilities: knownCapabilities(),
 		Cgroups:      cgroups.Supported,
-		Seccomp:      takes(func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }),
+		Seccomp:      seccompFeatures(),
 		AppArmor:     takes(func(s *specs.Spec) { s.Process.ApparmorProfile = "x" }),
 		SELinux:      takes(func(s *specs.Spec) { s.Process.SelinuxLabel, s.Linux.MountLabel = "x", "x" }),
 		NetDevices: takes(func(s *specs.Spec) {
@@ -50,6 +61,30 @@ func KnownFeatures() *Features {
 	}
 	slices.Sort(f.Namespaces)
 	return f
+}
+
+func seccompFeatures() SeccompFeatures {
+	f := SeccompFeatures{
+		Enabled: takes(func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }),
+		Actions: seccomp.Actions(), Operators: seccomp.Operators(), KnownFlags: seccomp.Flags(),
+	}
+	for _, a := range seccomp.Arches() {
+		f.Archs = append(f.Archs, a.String())
+	}
+	slices.Sort(f.Archs)
+	for _, name := range f.KnownFlags {
+		if flag, _ := seccomp.Flag(name); seccompFlag(flag) {
+			f.SupportedFlags = append(f.SupportedFlags, name)
+		}
+	}
+	return f
+}
+
+// seccompFlag says whether the kernel knows a flag: it looks at flags before it looks for
+// the filter, which is not there.
+func seccompFlag(flag uint32) bool {
+	_, _, err := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(flag), 0)
+	return err == unix.EFAULT
 }
 
 // takes says whether a config with something in it is one that this version can run.

@@ -8,6 +8,7 @@
 package libcontainer
 
 import (
+	"cmp"
 	"os"
 	"time"
 
@@ -113,10 +114,7 @@ func (r *Runtime) store() *state.Store { return state.Open(r.Root) }
 
 // cgroupDriver is the word of the record for who makes cgroups.
 func (r *Runtime) cgroupDriver() string {
-	if r.CgroupManager == cgroups.Systemd {
-		return string(cgroups.Systemd)
-	}
-	return string(cgroups.Cgroupfs)
+	return cmp.Or(string(r.CgroupManager), string(cgroups.Cgroupfs))
 }
 
 // traced hands a step that was run to the log.

@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"berth/libcontainer/cgroups"
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 	"berth/libcontainer/notify"
@@ -220,6 +221,7 @@ func (r *Runtime) again(rec *state.Record, s *specs.Spec, raw []byte) (*Setup, e
 	// What the program made up for was create's caller, not this one.
 	f.IgnoredSignals, f.BlockedSignals = rec.Ignored, rec.Blocked
 	again := *r
+	again.CgroupManager = cgroups.Manager(rec.CgroupDriver)
 	if again.NotifySocket = ""; rec.Notify {
 		again.NotifySocket = notify.Name
 	}

@@ -18,6 +18,7 @@ import (
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 	"berth/libcontainer/program"
+	"berth/libcontainer/seccomp"
 )
 
 // Request is what a create asks for beside the config.
@@ -63,6 +64,8 @@ type Result struct {
 	// Joins are the namespaces of the config to be joined, in the order in which their
 	// descriptors stand in the program's table. The runtime opens them.
 	Joins []Join
+	// Skipped are the names in the profile of system calls that no architecture has.
+	Skipped []string
 	// Home is the memory of the string HOME=... where the config's environment
 	// lacks it: the runtime writes it at BarrierReady. nil otherwise.
 	Home *program.Data
@@ -104,6 +107,7 @@ type compiler struct {
 	sources   map[int]*program.Slot // bind sources opened before the user namespace
 	entries   []*program.Slot       // cgroup files opened before it
 	caps      *capabilities         // the process's
+	filter    *seccomp.Filter       // of system calls; nil for none
 	exe       *program.Slot         // holds the address of the path to execute
 	home      *program.Data
 	handed    []program.Descriptor // what the runtime opened, beside socket and start FIFO
@@ -117,6 +121,7 @@ func Create(s *specs.Spec, f *host.Facts, r *Request) (*Result, error) {
 	c := newCompiler(s, f, r)
 	c.measure()
 	c.planNamespaces()
+	c.planFilter(c.linux().Seccomp)
 	if err := c.err.OrNil(); err != nil {
 		return nil, err
 	}
@@ -167,11 +172,15 @@ func (c *compiler) result(kind program.Kind) (*Result, error) {
 		Host:         c.hostPaths(),
 		Namespaces:   c.ns.fresh | c.ns.joined,
 		Rights:       c.rights(),
+		Filter:       c.filterBytes(),
 		CloneFlags:   c.ns.born,
 		Descriptors:  c.descriptors(),
 		Intermediate: c.ns.intermediate,
 	}
 	r := &Result{Program: p, Warnings: c.warn, Home: c.home}
+	if c.filter != nil {
+		r.Skipped = c.filter.Skipped
+	}
 	for i := range c.ns.joins {
 		r.Joins = append(r.Joins, c.ns.joins[i].Join)
 	}

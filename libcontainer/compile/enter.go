@@ -27,6 +27,8 @@ type EnterRequest struct {
 	NoNewKeyring bool
 	// PreserveFDs is the number of descriptors from 3 on that the process gets.
 	PreserveFDs int
+	// Seccomp is the container's profile; nil for none.
+	Seccomp *specs.LinuxSeccomp
 	// Hook, when set, is executed in the place of the process, whose user, rights and
 	// working directory it has. Rootfs is the root file system's path, for Hook.
 	Hook   *specs.Hook
@@ -50,6 +52,7 @@ func Enter(f *host.Facts, r *EnterRequest) (*Result, error) {
 	})
 	c.processPath, c.hook = r.ProcessPath, r.Hook
 	pidfd := c.planJoin(r.Namespaces)
+	c.planFilter(r.Seccomp)
 	var dir *program.Slot
 	if !c.ns.has(unix.CLONE_NEWNS) {
 		dir = c.hand("root", program.FDDirectory)

@@ -58,6 +58,7 @@ func (c *compiler) becomeProcess() {
 		c.hide()
 	}
 	c.caps = c.capabilities()
+	c.keepForFilter()
 	c.credentials(c.caps)
 	c.workingDirectory(entered)
 	if c.hook == nil {
@@ -411,6 +412,9 @@ func (c *compiler) start() {
 		argv = program.Strings(p.Args, "argv["+strconv.Itoa(len(p.Args))+"]")
 		envp = c.environment()
 	}
+	if c.filter != nil && c.filter.Notify {
+		c.askListener()
+	}
 	c.at("")
 	c.Barrier(program.BarrierReady, "tell the runtime that the container is created")
 	if !c.seesAll() || p == nil {
@@ -431,6 +435,9 @@ func (c *compiler) start() {
 		return
 	}
 	c.rlimits(true)
+	if c.filter != nil && !c.filter.Notify {
+		c.setFilter().Quiet()
+	}
 	if c.hook != nil {
 		c.at("")
 		c.execHook()

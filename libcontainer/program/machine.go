@@ -162,8 +162,6 @@ func spawnHint(err error, cgroup bool) string {
 		return "a limit in /proc/sys/user/max_*_namespaces is reached"
 	case unix.EACCES:
 		return "is the execution of memfds forbidden by a policy?"
-	case unix.EOPNOTSUPP:
-		return "a cgroup below a threaded one takes no process while it is 'domain invalid' (its cgroup.type): give another linux.cgroupsPath"
 	}
 	return ""
 }
@@ -288,9 +286,12 @@ func (m *Machine) traceLast() {
 	}
 	for i := range m.prog.Steps {
 		st := &m.prog.Steps[i]
-		if st.Quiet {
+		switch {
+		case st.Quiet && st.Call == CallDup3:
 			m.Trace(Traced{Step: i, Result: int64(m.prog.Descriptor(FDSocket))})
 			return
+		case st.Quiet:
+			m.Trace(Traced{Step: i}) // the filter, without which there would be no execve
 		}
 	}
 	m.Trace(Traced{Step: len(m.prog.Steps) - 1})

@@ -71,6 +71,9 @@ const (
 	// BarrierContainerHooks: createContainer hooks run in the container's namespaces
 	// before pivot_root.
 	BarrierContainerHooks
+	// BarrierListener: the next step sets a filter that asks a listener; Berth takes that
+	// listener's descriptor out of the child then.
+	BarrierListener
 	// BarrierReady: the container is created.
 	BarrierReady
 )
@@ -82,6 +85,7 @@ var barrierNames = [...]string{
 	BarrierBorn:           "born",
 	BarrierRuntimeHooks:   "runtime-hooks",
 	BarrierContainerHooks: "container-hooks",
+	BarrierListener:       "listener",
 	BarrierReady:          "ready",
 }
 
@@ -364,6 +368,9 @@ type Program struct {
 	Host Host
 	// Rights are those of the user's process; a hook has none that are checked.
 	Rights Rights
+	// Filter is the system call filter under which the process is executed, as an array
+	// of struct sock_filter; nil for none.
+	Filter []byte
 	// Namespaces are those of the container (CLONE_NEW*): each is made or joined on
 	// every way.
 	Namespaces uintptr

@@ -198,7 +198,7 @@ func (v *verifier) order() {
 		}
 		phase = st.Phase
 		fifo := st.Call == CallDup3 && st.Args[0].slot == nil && st.Args[0].n == uint64(v.p.Descriptor(FDStartFIFO))
-		if (st.Quiet || fifo) && (i+1 == len(v.p.Steps) || v.p.Steps[i+1].Call != CallRead || !st.Quiet) {
+		if (st.Quiet && st.Call == CallDup3 || fifo) && (i+1 == len(v.p.Steps) || v.p.Steps[i+1].Call != CallRead || !st.Quiet) {
 			v.violation(i, st, "the start FIFO must be read before anything is reported to it")
 		}
 		if st.Call != CallBarrier {

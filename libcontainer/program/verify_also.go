@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bytes"
 	"math/bits"
 	"strings"
 
@@ -54,6 +55,14 @@ func marksKept(f *flow, st *Step, _ *known) string {
 }
 
 // mayExecute is what must be certain before the user's process begins.
+// isFilter sees that the filter is the one that the process is to have.
+func isFilter(f *flow, st *Step, _ *known) string {
+	if want := f.v.p.Filter; want == nil || !bytes.Equal(st.Args[2].data.Refs[0].To.Bytes, want) {
+		return "the filter must be that of the config"
+	}
+	return ""
+}
+
 func mayExecute(f *flow, _ *Step, k *known) string {
 	p := f.v.p
 	switch {
@@ -71,6 +80,8 @@ func mayExecute(f *flow, _ *Step, k *known) string {
 		return "the process must be in its cgroups"
 	case p.Kind != KindHook && k.facts&factReady == 0:
 		return "no way may lead past the ready barrier"
+	case p.Kind != KindHook && (k.facts&factFiltered != 0) != (p.Filter != nil):
+		return "the process must be executed under the system call filter of the config"
 	case p.Kind != KindHook && k.rights(&p.Rights) != "":
 		return k.rights(&p.Rights)
 	case p.Descriptor(FDStartFIFO) >= 0 && k.facts&factWaited == 0:

@@ -61,6 +61,8 @@ const (
 	factFIFO
 	// factWaited: the word to start was read from it.
 	factWaited
+	// factFiltered: the system call filter is in force.
+	factFiltered
 
 	// cwdFacts are about the working directory.
 	cwdFacts = factAtRootfs | factAtRoot | factAtOld | factInside

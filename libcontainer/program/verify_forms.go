@@ -93,6 +93,16 @@ func settingPath(f *flow, st *Step, d *Data) bool {
 // memory is what a call reads.
 func memory(_ *flow, _ *Step, d *Data) bool { return !d.str && len(d.Refs) == 0 }
 
+// filterProgram is a struct sock_fprog: how many instructions there are, and where. The
+// kernel takes 4096 at most (BPF_MAXINSNS).
+func filterProgram(_ *flow, _ *Step, d *Data) bool {
+	if d.str || len(d.Bytes) != 16 || d.Size > 16 || len(d.Refs) != 1 || d.Refs[0].Off != 8 {
+		return false
+	}
+	insns, n := d.Refs[0].To, int(le.Uint16(d.Bytes))
+	return n > 0 && n <= 4096 && memory(nil, nil, insns) && insns.id == 0 && len(insns.Bytes) == 8*n && insns.Size <= 8*n
+}
+
 func sized(d *Data, n int) bool {
 	return !d.str && len(d.Refs) == 0 && d.Size <= n && len(d.Bytes) == n
 }

@@ -115,8 +115,8 @@ func (f *flow) conditions(r *rule, st *Step, k *known) string {
 		return "there is no result to keep"
 	case pieceOf(st.Result) && (st.Call != CallSet || r.result != 1<<vNumber):
 		return "a text is written by set alone"
-	case st.Quiet && (st.Call != CallDup3 || r.gives&factFIFO == 0):
-		return "only what puts the start FIFO into the socket's place is not reported"
+	case st.Quiet && r.gives&(factFIFO|factFiltered) == 0:
+		return "only what puts the start FIFO into the socket's place, and the filter, are not reported"
 	}
 	if r.also != nil {
 		return r.also(f, st, k)

@@ -135,6 +135,7 @@ var rulesOf = [numCalls][]rule{
 			{is: []uint64{uint64(BarrierCgroups), uint64(BarrierTimens), uint64(BarrierRuntimeHooks), uint64(BarrierContainerHooks)}, words: "barriers must ascend"},
 			{any: true, slot: anything},
 		}},
+		{args: []permit{{is: []uint64{uint64(BarrierListener)}}, {any: true, slot: anything}}, late: true},
 	},
 	CallExpect: {{args: []permit{
 		{any: true, slot: anything, words: "a value"},
@@ -338,7 +339,7 @@ var rulesOf = [numCalls][]rule{
 		{args: []permit{{is: []uint64{unix.PR_CAP_AMBIENT}}, {is: []uint64{4}}, {zero: true}, {zero: true}, {zero: true}}, late: true, filtered: true},
 		{args: []permit{{is: []uint64{unix.PR_SET_NO_NEW_PRIVS}, words: "the process may not be made visible to others, and no other option stands"}, {is: []uint64{1}}, {zero: true}, {zero: true}, {zero: true}}, gives: factNoNew, late: true, filtered: true},
 	},
-	CallPrlimit64: {{args: []permit{{zero: true}, {is: []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, words: "a limit"}, {data: size16, words: "two numbers"}, {zero: true}}, late: true}},
+	CallPrlimit64: {{args: []permit{{zero: true}, {is: []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, words: "a limit"}, {data: size16, words: "two numbers"}, {zero: true}}, late: true, filtered: true}},
 	CallRead: {{
 		args: []permit{{born: 1 << FDSocket, words: "the start FIFO in the socket's place"}, {data: room, words: "room"}, {is: []uint64{1}, words: "1"}}, in: creates,
 		needs: factFIFO, why: "there is nothing to read before the start FIFO took the socket's place", also: fits12, gives: factWaited, late: true, filtered: true,
@@ -347,11 +348,14 @@ var rulesOf = [numCalls][]rule{
 	CallRtSigaction:      {{args: []permit{{flags: true, bits: 127, words: "a signal"}, {data: zeros32, words: "the default action"}, {zero: true}, {is: []uint64{8}, words: "8"}}, late: true}},
 	CallRtSigprocmask:    {{args: []permit{{is: []uint64{unix.SIG_SETMASK}, words: "SIG_SETMASK"}, {data: size8, words: "a set"}, {zero: true}, {is: []uint64{8}, words: "8"}}, late: true}},
 	CallSchedSetaffinity: {{args: []permit{{zero: true}, {any: true, words: "a length"}, {data: memory, words: "a set of CPUs"}}, also: fits21, late: true}},
-	CallSeccomp:          {{args: []permit{{is: []uint64{1}, words: "SECCOMP_SET_MODE_FILTER"}, {flags: true, bits: 0x3f, words: wordsFlags}, {data: memory, words: "a filter"}}, late: true}},
-	CallSendmsg:          {{args: []permit{{born: 1 << FDSocket, words: "the socket"}, {data: masterMessage, words: "a message that carries a pty's master"}, {is: []uint64{unix.MSG_NOSIGNAL}, words: wordsFlags}}}},
-	CallSetdomainname:    {{args: []permit{{data: text}, {any: true}}, also: ownsUTS}},
-	CallSethostname:      {{args: []permit{{data: text}, {any: true}}, also: ownsUTS}},
-	CallSetgroups:        {{args: []permit{{any: true, words: wordsNumber}, {data: memory, words: "a list of groups"}}, also: groupsFit, late: true, filtered: true}},
+	CallSeccomp: {{
+		args: []permit{{is: []uint64{1}, words: "SECCOMP_SET_MODE_FILTER"}, {flags: true, bits: 0x3f, words: wordsFlags}, {data: filterProgram, words: "the filter of the config"}},
+		also: isFilter, gives: factFiltered, late: true,
+	}},
+	CallSendmsg:       {{args: []permit{{born: 1 << FDSocket, words: "the socket"}, {data: masterMessage, words: "a message that carries a pty's master"}, {is: []uint64{unix.MSG_NOSIGNAL}, words: wordsFlags}}}},
+	CallSetdomainname: {{args: []permit{{data: text}, {any: true}}, also: ownsUTS}},
+	CallSethostname:   {{args: []permit{{data: text}, {any: true}}, also: ownsUTS}},
+	CallSetgroups:     {{args: []permit{{any: true, words: wordsNumber}, {data: memory, words: "a list of groups"}}, also: groupsFit, late: true, filtered: true}},
 	CallSetns: {
 		{args: []permit{{slot: 1 << FDNamespace, words: "a namespace"}, {flags: true, bits: newNS, words: "the kind of namespace"}}, also: joinsOne},
 		{args: []permit{{slot: 1 << FDPidFD, words: "a namespace or a pidfd"}, {flags: true, bits: newNS, words: "kinds of namespaces"}}, also: joinsHidden},

@@ -394,7 +394,11 @@ func TestVerifyRights(t *testing.T) {
 }
 
 func TestVerifyFilter(t *testing.T) {
-	filter := Step{Call: CallSeccomp, Args: []Arg{Int(1), Int(0), Ptr(Buffer(16, ""))}}
+	insns := []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f} // return SECCOMP_RET_ALLOW
+	made := func(count byte, insns []byte) Step {
+		return Step{Call: CallSeccomp, Args: []Arg{Int(1), Int(0), Ptr(&Data{Bytes: append([]byte{count}, make([]byte, 15)...), Refs: []Ref{{Off: 8, To: Struct(insns, "")}}})}}
+	}
+	filter := made(1, insns)
 	const rule = "behind the system call filter"
 	after := func(st Step) func(*testing.T, *Program) {
 		return func(t *testing.T, p *Program) {
@@ -408,7 +412,24 @@ func TestVerifyFilter(t *testing.T) {
 		{"setsid", rule, after(Step{Call: CallSetsid})},
 		{"fchown", rule, after(Step{Call: CallFchown, Args: []Arg{Int(0), Int(0), Int(0)}})},
 	})
+	const form = "the filter of the config"
+	with := func(want []byte, st Step) func(*testing.T, *Program) {
+		return func(t *testing.T, p *Program) {
+			p.Filter = want
+			add(sReady, st)(t, p)
+		}
+	}
+	check(t, []mutant{
+		{"nobody asked for one", "must be that of the config", with(nil, filter)},
+		{"another one", "must be that of the config", with([]byte{6, 0, 0, 0, 0, 0, 0, 0}, filter)},
+		{"more than is there", form, with(insns, made(2, insns))},
+		{"empty", form, with(insns, made(0, nil))},
+		{"a buffer", form, with(insns, Step{Call: CallSeccomp, Args: []Arg{Int(1), Int(0), Ptr(Buffer(16, ""))}})},
+		{"strict mode", "SECCOMP_SET_MODE_FILTER", with(insns, Step{Call: CallSeccomp, Args: []Arg{Int(0), Int(0), filter.Args[2]}})},
+		{"none at all", "under the system call filter", func(_ *testing.T, p *Program) { p.Filter = insns }},
+	})
 	p := goodProgram()
+	p.Filter = insns
 	add(sReady, filter)(t, p)
 	if err := p.Verify(); err != nil {
 		t.Errorf("a filter at its place: %v", err)

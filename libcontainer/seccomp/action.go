@@ -117,7 +117,8 @@ func Flags() []string {
 	return names
 }
 
-func parseFlag(name string) (uint32, bool) {
+// Flag is the flag of seccomp(2) with a name of profiles.
+func Flag(name string) (uint32, bool) {
 	for i := range flags {
 		if flags[i].name == name {
 			return flags[i].value, true

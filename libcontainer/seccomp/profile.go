@@ -134,7 +134,7 @@ func (p *profile) parseFlags(names []specs.LinuxSeccompFlag) error {
 	}
 	for i, name := range names {
 		path := "flags[" + strconv.Itoa(i) + "]"
-		f, ok := parseFlag(string(name))
+		f, ok := Flag(string(name))
 		if !ok {
 			return bad(path, strconv.Quote(string(name))+" is no flag of seccomp")
 		}
