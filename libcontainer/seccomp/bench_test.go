@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -63,6 +64,19 @@ func TestCold(t *testing.T) {
 	}
 }
 
+// commonest are ten calls that programs make most.
+var commonest = []string{"read", "write", "openat", "close", "fstat", "mmap", "futex", "epoll_wait", "newfstatat", "rt_sigaction"}
+
+// executed is how many instructions the filters take for one of them.
+func executed(call string, filters ...[]Insn) (counts []int) {
+	nr, _ := AMD64.Number(call)
+	for _, insns := range filters {
+		_, n, _ := Run(insns, &Call{Nr: nr, Arch: AMD64.Audit()}, false)
+		counts = append(counts, n)
+	}
+	return counts
+}
+
 // TestExecuted counts the instructions that the commonest calls cost, beside
 // libseccomp's filters. Those have runc's part before them in a runtime, which is not counted.
 func TestExecuted(t *testing.T) {
@@ -79,15 +93,12 @@ func TestExecuted(t *testing.T) {
 		}
 		var sum [3]int
 		var each []string
-		for _, call := range []string{"read", "write", "openat", "close", "fstat", "mmap", "futex", "epoll_wait", "newfstatat", "rt_sigaction"} {
-			nr, _ := AMD64.Number(call)
-			d := &Call{Nr: nr, Arch: AMD64.Audit()}
-			for i, insns := range [][]Insn{linear.ours.Insns, linear.theirs, tree.theirs} {
-				_, n, _ := Run(insns, d, false)
+		for _, call := range commonest {
+			counts := executed(call, linear.ours.Insns, linear.theirs, tree.theirs)
+			for i, n := range counts {
 				sum[i] += n
-				each = append(each, strconv.Itoa(n))
 			}
-			each[len(each)-3] = call + " " + each[len(each)-3]
+			each = append(each, fmt.Sprint(call, " ", counts))
 		}
 		t.Logf("%s: %d instructions in all (libseccomp linear %d, tree %d); executed for ten calls %d, linear %d, tree %d: %s",
 			name, len(linear.ours.Insns), len(linear.theirs), len(tree.theirs), sum[0], sum[1], sum[2], strings.Join(each, " "))

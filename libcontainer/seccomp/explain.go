@@ -67,10 +67,12 @@ func (p *profile) archOf(c *Call) (Arch, Reason) {
 		}
 		return 0, ByArch
 	}
-	_, newest := p.newest(AMD64)
+	if c.Nr >= noABI && c.Nr < noABIEnd && amd64 {
+		if _, ok := p.newest(AMD64); ok {
+			return AMD64, ByRule
+		}
+	}
 	switch {
-	case c.Nr >= noABI && c.Nr < noABIEnd && amd64 && newest:
-		return AMD64, ByRule
 	case c.Nr >= x32Bit && x32:
 		return X32, ByRule
 	case c.Nr < x32Bit && amd64:

@@ -64,15 +64,17 @@ func (p *profile) newest(a Arch) (last uint32, ok bool) {
 	if permissive(p.action) {
 		return 0, false
 	}
-	_, mux := a.socketcall()
 	for _, call := range p.named {
-		if mux {
+		if n, ok := a.raw(call); ok && (a != ARM || n < armTable) {
+			last = max(last, a.full(n))
+		}
+	}
+	// ipc has the larger number of the two.
+	if ipc, ok := a.Number("ipc"); ok && last < ipc {
+		for _, call := range p.named {
 			if by, _, _, ok := a.multiplexer(call); ok {
 				last = max(last, a.full(by))
 			}
-		}
-		if n, ok := a.raw(call); ok && (a != ARM || n < armTable) {
-			last = max(last, a.full(n))
 		}
 	}
 	return last, last > arches[a].base
