@@ -128,7 +128,20 @@ func (c *cgroup) enableAt(n int, names []string, why map[string]refusal) error {
 			}
 		}
 	}
-	if len(fresh) == 0 || writeFile(fd, subtree, "+"+strings.Join(fresh, " +")) == nil {
+	if len(fresh) == 0 {
+		return nil
+	}
+	err = unix.EBUSY
+	if !wouldThread(fd, fresh) {
+		err = writeFile(fd, subtree, "+"+strings.Join(fresh, " +"))
+	}
+	if err == nil {
+		return nil
+	}
+	if err == unix.EBUSY {
+		for _, name := range fresh {
+			why[name] = refusal{n, err}
+		}
 		return nil
 	}
 	// Nothing is given when one of them can not be.
@@ -139,6 +152,26 @@ func (c *cgroup) enableAt(n int, names []string, why map[string]refusal) error {
 	}
 	return nil
 }
+
+// wouldThread says whether to give these alone would make a cgroup with processes the
+// domain of a threaded subtree. The kernel takes some controllers for that there (cgroups(7),
+// threaded mode), and then no cgroup below can have processes.
+func wouldThread(fd int, names []string) bool {
+	for _, name := range names {
+		if !slices.Contains(threadable[:], name) {
+			return false // the kernel refuses
+		}
+	}
+	// The top of the hierarchy has no type, and may have processes.
+	if kind, err := readFile(fd, "cgroup.type"); err != nil || strings.TrimSpace(kind) != "domain" {
+		return false
+	}
+	text, err := readFile(fd, "cgroup.procs")
+	return err == nil && text != ""
+}
+
+// threadable are the controllers that a threaded cgroup can have.
+var threadable = [...]string{"cpu", "cpuset", "perf_event", "pids"}
 
 // disabled is the error for a controller that the config needs and the cgroup lacks.
 func disabled(w *write, c *cgroup, r refusal) error {

@@ -192,8 +192,10 @@ func (h *handle) Kill(sig syscall.Signal) error {
 			sent = append(sent, fresh...)
 			slices.Sort(sent)
 		}
-		if err == nil && wasFrozen && sig == unix.SIGKILL {
-			err = c.leaveFrozenParent(fd, sent)
+		if err == nil && sig == unix.SIGKILL && c.has("freezer") {
+			if err = thawBelow(fd); err == nil && wasFrozen {
+				err = c.leaveFrozenParent(fd, sent)
+			}
 		}
 		if err != nil || sig != unix.SIGKILL || time.Now().After(deadline) {
 			return err
@@ -225,6 +227,28 @@ func (c *cgroup) killAll(fd int, deadline time.Time) error {
 		}
 		time.Sleep(50 * time.Microsecond)
 	}
+}
+
+// thawBelow lets go what stands still by a v1 cgroup below: the container's own, where
+// it has some, and a SIGKILL waits there for as long.
+func thawBelow(fd int) error {
+	names, err := children(fd)
+	if err != nil {
+		return fault.Wrap("cannot list the cgroups below the container's", err)
+	}
+	for _, name := range names {
+		sub, err := openBeneath(fd, name, unix.O_PATH|unix.O_DIRECTORY)
+		if err == nil {
+			if err = writeFile(sub, "freezer.state", "THAWED"); err == nil {
+				err = thawBelow(sub)
+			}
+			unix.Close(sub)
+		}
+		if err != nil && err != unix.ENOENT && err != unix.ENODEV {
+			return fault.Wrap("cannot thaw a cgroup below the container's", err)
+		}
+	}
+	return nil
 }
 
 // leaveFrozenParent gets those that have got SIGKILL out of a cgroup that a parent

@@ -128,3 +128,52 @@ func TestManyRuns(t *testing.T) {
 		t.Errorf("left: %s", l)
 	}
 }
+
+// TestManyCreates creates and deletes 500 containers (BERTH_ROUNDS, and with -short
+// 40), eight at a time: with and without limits, started or not, running or ended, in a
+// user namespace or none. Afterwards no hierarchy has anything of them.
+func TestManyCreates(t *testing.T) {
+	n := 500
+	if testing.Short() {
+		n = 40
+	}
+	h := harness.New(t)
+	dir := t.TempDir()
+	limits := func(s *specs.Spec) {
+		memory, pids := int64(64<<20), int64(20)
+		s.Linux.Resources.Memory, s.Linux.Resources.Pids = &specs.LinuxMemory{Limit: &memory}, &specs.LinuxPids{Limit: &pids}
+	}
+	sleeps := harness.Args("/bin/sleep", "1000")
+	bundles := []string{
+		harness.Bundle(t, sleeps), harness.Bundle(t, limits, sleeps), harness.Bundle(t, harness.UserNamespace, limits),
+		harness.Bundle(t, allNamespaces, sleeps), harness.Bundle(t, harness.Shell("sleep 1000 & sleep 1000 & exec sleep 1000")),
+	}
+	before := harness.AllCgroups()
+	slots := make(chan struct{}, 8)
+	var wg sync.WaitGroup
+	for i := range rounds(n) {
+		id := harness.ID(t)
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			list := [][]string{{"create", "--bundle", bundles[i%len(bundles)], id}, {"start", id}, {"delete", "--force", id}}
+			if i%3 == 0 { // not started
+				list = [][]string{list[0], list[2]}
+			}
+			for _, args := range list {
+				if code, out := command(h, dir, args...); code != 0 {
+					t.Errorf("%v: %d %s", args, code, out)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for path := range harness.AllCgroups() {
+		if !before[path] && strings.Contains(path, harness.IDPrefix()) {
+			t.Errorf("left: %s", path)
+		}
+	}
+	if left, _ := os.ReadDir(h.Root); len(left) > 0 {
+		t.Errorf("left in the state root: %v", left)
+	}
+}

@@ -181,8 +181,11 @@ func (h *Host) cleanUp() {
 
 // ID returns an id that no other test uses.
 func ID(t testing.TB) string {
-	return "bt-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(counter.Add(1), 10)
+	return IDPrefix() + strconv.FormatInt(counter.Add(1), 10)
 }
+
+// IDPrefix is what all ids of this process begin with.
+func IDPrefix() string { return "bt-" + strconv.Itoa(os.Getpid()) + "-" }
 
 // Result is what a command came to.
 type Result struct {

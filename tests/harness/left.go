@@ -73,15 +73,26 @@ func orphans() []string {
 // Cgroups lists the cgroup directories of that name in all hierarchies.
 func Cgroups(id string) []string {
 	var left []string
+	for p := range AllCgroups() {
+		if filepath.Base(p) == id {
+			left = append(left, "cgroup "+p)
+		}
+	}
+	return left
+}
+
+// AllCgroups are the cgroups of all hierarchies.
+func AllCgroups() map[string]bool {
+	all := make(map[string]bool)
 	for _, m := range cgroupMounts() {
 		_ = filepath.WalkDir(m.dir, func(p string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() && d.Name() == id {
-				left = append(left, "cgroup "+p)
+			if err == nil && d.IsDir() {
+				all[p] = true
 			}
 			return nil
 		})
 	}
-	return left
+	return all
 }
 
 // helpers are processes of the tests themselves.
