@@ -326,6 +326,7 @@ func (c *creation) spawn() error {
 	}
 	if v2 >= 0 {
 		defer unix.Close(v2)
+		c.watch.enters(c.record)
 	}
 	report := c.rt.Debug || c.rt.stopAt() >= 0
 	if err := c.spawnFrom(&image{p, c.setup.Facts, c.dir, report}, fds, v2); err != nil {

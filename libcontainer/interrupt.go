@@ -69,6 +69,15 @@ func (w *interruption) follow(pidfd int, rec *state.Record) {
 	w.child, w.record = fd, rec
 }
 
+// enters names the record before the child is there. One that is born into a v2 cgroup
+// that a parent freezes at that moment does not get to its execve, for which the
+// fork(2) of the Go runtime waits.
+func (w *interruption) enters(rec *state.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.record = rec
+}
+
 // err is why the context ended, if it did.
 func (w *interruption) err() error {
 	if w == nil || w.ctx.Err() == nil {

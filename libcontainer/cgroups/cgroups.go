@@ -163,7 +163,8 @@ type Handle interface {
 	// Records is what the state record keeps, for Open.
 	Records() []string
 	// EntryDir is the directory of the v2 cgroup that the first process is born
-	// into with CLONE_INTO_CGROUP; empty where there is none.
+	// into with CLONE_INTO_CGROUP; empty where there is none, or where it is entered
+	// by one of the Plan's files.
 	EntryDir() string
 	// Entry is the way in for a process that joins, see handle.Entry.
 	Entry(below []string) (*Entry, error)

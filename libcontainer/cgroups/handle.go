@@ -16,6 +16,7 @@ import (
 type handle struct {
 	cgroups []*cgroup
 	mark    string
+	single  bool // nobody is born into it
 }
 
 // Open opens the cgroups of a container again from what Records gave and its mark. It
@@ -64,7 +65,7 @@ func (h *handle) Records() []string {
 
 func (h *handle) EntryDir() string {
 	for _, c := range h.cgroups {
-		if c.v2() {
+		if c.v2() && !h.single {
 			return c.dir()
 		}
 	}

@@ -19,6 +19,8 @@ type cgroupfs struct {
 	mark    string
 	// unified is true when there is v2 alone.
 	unified bool
+	// single is true when the cgroup has room for one process: see plan.
+	single bool
 	// filter decides on devices where v2 does; nil for none.
 	filter *devfilter.Rules
 	// owner is the user who gets the v2 cgroup, -1 for nobody.
@@ -212,9 +214,16 @@ func (m *cgroupfs) plan(writes []write) *Plan {
 		m.scope.translate(writes)
 		m.actions = append(m.actions, m.scope.action(m.cgroups))
 	}
+	m.single = m.unified && m.scope == nil && slices.ContainsFunc(writes, func(w write) bool { return w.file == "pids.max" && w.data == "1" })
 	for _, c := range m.cgroups {
 		p.Dirs[c.controllers] = c.dir()
-		if !c.v2() {
+		switch {
+		case m.single:
+			// Whoever is born into it can clone nobody. A first process that has to, for a
+			// namespace that holds for children only, stays outside, and the one that it
+			// clones writes itself. That waits for an RCU grace period.
+			p.EntryFiles = append(p.EntryFiles, c.dir()+"/cgroup.procs")
+		case !c.v2():
 			// Written by a thread on itself, tasks moves without waiting for an RCU grace
 			// period; cgroup.procs may take 10 ms.
 			p.EntryFiles = append(p.EntryFiles, c.dir()+"/tasks")

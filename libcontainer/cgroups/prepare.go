@@ -15,7 +15,7 @@ import (
 // prepare makes one pass that only looks, so that what is another's is refused with
 // nothing touched and a single note holds everything, and a second that makes it.
 func (m *cgroupfs) prepare(making *Making) (Handle, error) {
-	h := &handle{cgroups: m.cgroups, mark: making.Mark}
+	h := &handle{cgroups: m.cgroups, mark: making.Mark, single: m.single}
 	if err := m.make(making); err != nil {
 		h.Close()
 		return nil, err

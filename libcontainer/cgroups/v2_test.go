@@ -56,6 +56,24 @@ func TestPathRulesV2(t *testing.T) {
 	}
 }
 
+// Where there is room for one process only, nobody is born into the cgroup.
+func TestEntryOfOneV2(t *testing.T) {
+	for _, c := range []struct {
+		r    specs.LinuxResources
+		want []string
+	}{
+		{specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(2))}}, nil},
+		{specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(1))}}, []string{"/c/x/cgroup.procs"}},
+		{specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(0))}}, []string{"/c/x/cgroup.procs"}},
+		{specs.LinuxResources{Unified: map[string]string{"pids.max": "1"}}, []string{"/c/x/cgroup.procs"}},
+	} {
+		p, err := New(made2("/c", "/"), &Request{ID: "id", Path: "/x", Resources: &c.r, Owner: -1})
+		if err != nil || !slices.Equal(p.EntryFiles, c.want) {
+			t.Errorf("%+v: %q %v", c.r, p.EntryFiles, err)
+		}
+	}
+}
+
 func TestWhoGetsWhatV2(t *testing.T) {
 	kinds := func(f *host.Facts) (list []ActionKind, notes []string) {
 		p, err := New(f, &Request{ID: "id", Path: "/x", Owner: 1000})

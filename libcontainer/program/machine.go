@@ -162,8 +162,6 @@ func spawnHint(err error, cgroup bool) string {
 		return "a limit in /proc/sys/user/max_*_namespaces is reached"
 	case unix.EACCES:
 		return "is the execution of memfds forbidden by a policy?"
-	case unix.EOPNOTSUPP:
-		return "a cgroup below a threaded one takes no process while it is 'domain invalid' (its cgroup.type): give another linux.cgroupsPath"
 	}
 	return ""
 }

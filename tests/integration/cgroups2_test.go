@@ -198,7 +198,7 @@ func TestThreadedParent(t *testing.T) {
 	c.fails(`linux.resources.memory.limit needs the cgroup controller memory.*is threaded`, "create", "--bundle", c.bundle, c.id)
 	c.NothingLeft(c.id)
 	c.placed("/" + filepath.Base(parent) + "/" + c.id)
-	c.fails(`cannot start the container's init: .*not supported .*domain invalid`, "create", "--bundle", c.bundle, c.id)
+	c.fails(`cannot start the container's init: .*not supported .*the cgroup is threaded, or below a threaded one`, "create", "--bundle", c.bundle, c.id)
 	c.NothingLeft(c.id)
 }
 
