@@ -19,6 +19,12 @@
 //     said of the others is compared with other values, as the call's own are in memory.
 //   - Which of several rules on a call decides: see order.go.
 //
+// SCMP_ACT_NOTIFY may be the default action and stand for any call: whether the process that
+// loads the filter can do without it is its own affair. Refused are, as errors with a JSON path: an
+// errno for an action that takes none, or a larger one than the kernel returns; an architecture
+// with the other byte order; rules on one call with the same conditions and different actions;
+// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV where nothing notifies; a filter of more than 4096 instructions.
+//
 // Where libseccomp differs, and is wrong:
 //
 //   - Of ipc(2) the kernel takes the lower 16 bits of the first argument, of socketcall(2) on 64-bit
@@ -26,7 +32,8 @@
 //     a rule that forbids it.
 //   - Where the rules on a call have several conditions, or there are several and not all
 //     compare for equality, filters of libseccomp 2.5.4 may pass over a rule, or compare
-//     the wrong argument: they allow what the profile refuses, too.
+//     the wrong argument: they allow what the profile refuses, too. No default profile of
+//     an engine is among them.
 //   - Where every rule on a call that an architecture has comes with conditions, and the profile
 //     names others that it lacks, filters of libseccomp 2.5.4 may not load the number of the
 //     call, and compare something else.

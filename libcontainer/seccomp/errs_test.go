@@ -28,15 +28,13 @@ func TestLibseccompErrs(t *testing.T) {
 			RetErrno | eperm, RetAllow, 2,
 		},
 		{
-			"LE beside LT and EQ is passed over",
-			`{"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [
-				{"names": ["setresgid"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 12884901888, "op": "SCMP_CMP_LT"}, {"index": 1, "value": 1, "op": "SCMP_CMP_EQ"}]},
-				{"names": ["setresgid"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1152921504606846976, "op": "SCMP_CMP_LE"}]},
-				{"names": ["setresgid"], "action": "SCMP_ACT_TRACE", "args": [{"index": 0, "value": 2147483648, "op": "SCMP_CMP_EQ"}]},
-				{"names": ["setresgid"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 1, "value": 4294967295, "op": "SCMP_CMP_LE"}]}]}`,
-			"setresgid", AMD64,
-			[6]uint64{0x7fffffff, 0xffffffff00000001},
-			RetAllow, RetKillProcess, 1,
+			"of two bounds with other upper halves one is taken for the other",
+			`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+				{"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 4294967301, "op": "SCMP_CMP_LT"}]},
+				{"names": ["ioctl"], "action": "SCMP_ACT_TRAP", "args": [{"index": 0, "value": 12884901888, "op": "SCMP_CMP_GT"}]}]}`,
+			"ioctl", AMD64,
+			[6]uint64{4294967301},
+			RetAllow, RetTrap, 1,
 		},
 		{
 			"the number of the call is not loaded",

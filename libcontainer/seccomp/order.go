@@ -18,7 +18,8 @@ import (
 //     goes before it.
 //
 // Where arguments have 64 bits it is the upper halves that are so compared, all of
-// them, and below equal ones the lower halves.
+// them, and below equal ones the lower halves. (Two rules with NE on one argument, each with
+// another action, have no order in libseccomp: which decides depends on where a value differs.)
 
 // key is half of a condition, as far as order goes.
 type key struct {
