@@ -234,6 +234,9 @@ func TestQuotaBelowAParents(t *testing.T) {
 		t.Errorf("%d %s", res.Code, res.Stderr)
 	}
 	c.Must("delete", "--force", c.id)
+	if !harness.Berth() {
+		removeParents(t, filepath.Base(parent)) // which runc makes in the other hierarchies
+	}
 }
 
 // SIGKILL ends all at once, also those who stand still, in cgroups of their own below

@@ -15,6 +15,7 @@ func TestKillOfAPausedContainer(t *testing.T) {
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
 	c.create()
 	c.Must("start", c.id)
+	c.awaitStatus("running") // runc's start ends before that
 	harness.Freeze(t, harness.CgroupsOf(t, c.State(c.id).Pid)["freezer"], true)
 	c.awaitStatus("paused")
 	c.Must("kill", c.id, "KILL")
