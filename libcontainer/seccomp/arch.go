@@ -153,3 +153,38 @@ func (a Arch) low(arg uint8) uint8 {
 }
 
 func (a Arch) high(arg uint8) uint8 { return 2*(16+8*arg) + 4 - a.low(arg) }
+
+// Compat are the other architectures whose programs a machine may run.
+func (a Arch) Compat() []Arch {
+	switch a {
+	case AMD64:
+		return []Arch{X86, X32}
+	case ARM64:
+		return []Arch{ARM}
+	case MIPS64:
+		return []Arch{MIPS, MIPSN32}
+	case MIPSEL64:
+		return []Arch{MIPSEL, MIPSELN32}
+	case PPC64:
+		return []Arch{PPC}
+	case S390X:
+		return []Arch{S390}
+	case PARISC64:
+		return []Arch{PARISC}
+	}
+	return nil
+}
+
+// OfCall is the architecture of a call by what a filter sees of it: by its AUDIT_ARCH_
+// value and, for x32, by its number.
+func OfCall(audit, nr uint32) (Arch, bool) {
+	if audit == AMD64.Audit() && nr&x32Bit != 0 {
+		return X32, true
+	}
+	for a := Arch(1); a < archCount; a++ {
+		if a.Audit() == audit {
+			return a, true
+		}
+	}
+	return 0, false
+}
