@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -106,16 +104,8 @@ func bundleJSON(dir string, rep *hostfs.Report) ([]byte, error) {
 	if err != nil {
 		return nil, fault.Wrap("cannot find the bundle", err)
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	err = e.Encode(struct {
+	return indented(struct {
 		Bundle string `json:"bundle"`
 		*hostfs.Report
 	}{dir, rep})
-	if err != nil {
-		return nil, fault.Wrap("cannot print the report as JSON", err)
-	}
-	return b.Bytes(), nil
 }

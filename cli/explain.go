@@ -15,17 +15,26 @@ var (
 	optJSON   = option{name: "json", kind: toggle, usage: "print JSON"}
 	optRun    = option{name: "run", kind: toggle, usage: "explain run in place of create, which waits for start"}
 	optFixups = option{name: "fixups", kind: toggle, usage: "print each step of what fixes a failed step, too"}
+
+	optSeccomp = option{name: "seccomp", kind: toggle, usage: "explain the filter of system calls; the argument is then a call: NAME[,ARG...] or a number"}
 )
 
 var explainCommand = command{
 	name:  "explain",
-	args:  "[container-id]",
+	args:  "[container-id | system-call]",
 	usage: "print what create would do for a bundle, and do nothing",
 	about: `Prints the actions of the runtime and the program of system calls that sets the
 container up: the very list that "berth create" would run on this host now. Each
 step says what it is for, and is listed under the property of config.json that
-asked for it. It needs no root.`,
-	options: []*option{&optBundle, &optRun, &optFixups, &optJSON},
+asked for it. It needs no root.
+
+With --seccomp it prints what the bundle's filter of system calls does or, given a
+call, what becomes of that on each architecture, and which rule decides:
+
+    berth explain --seccomp
+    berth explain --seccomp socket
+    berth explain --seccomp clone,0x10000000`,
+	options: []*option{&optBundle, &optRun, &optFixups, &optSeccomp, &optJSON},
 	most:    1,
 	run: func(c *call) (int, error) {
 		rt, err := c.runtime()
@@ -33,6 +42,9 @@ asked for it. It needs no root.`,
 			return 1, err
 		}
 		opt := libcontainer.CreateOptions{Bundle: c.text(&optBundle), Attached: c.on(&optRun)}
+		if c.on(&optSeccomp) {
+			return 0, c.explainSeccomp(rt, &opt)
+		}
 		id, err := explainID(c.args, opt.Bundle)
 		if err != nil {
 			return 1, err

@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"berth/libcontainer"
-	"berth/libcontainer/fault"
 	"berth/libcontainer/program"
 )
 
@@ -125,14 +122,7 @@ func explainJSON(plan *libcontainer.Setup) ([]byte, error) {
 		}
 		doc.Hooks = append(doc.Hooks, e)
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(&doc); err != nil {
-		return nil, fault.Wrap("cannot print the plan as JSON", err)
-	}
-	return b.Bytes(), nil
+	return indented(&doc)
 }
 
 func explainSteps(steps []program.Step, numbered bool) []explainStep {

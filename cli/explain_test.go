@@ -15,6 +15,7 @@ import (
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
 	"berth/libcontainer/program"
+	"berth/libcontainer/seccomp"
 )
 
 // samplePlan has one of everything that explain can print.
@@ -36,6 +37,7 @@ func samplePlan() *libcontainer.Setup {
 			{Kind: cgroups.Write, Path: "/sys/fs/cgroup/memory/c/memory.swappiness", Else: "/sys/fs/cgroup/memory/c/other", Data: "5\n", Why: "set it", JSONPath: "linux.resources.memory.swappiness", Optional: true},
 		}},
 		Program: &compile.Result{
+			Filter:   &seccomp.Filter{Insns: make([]seccomp.Insn, 272)},
 			Warnings: []*fault.Error{fault.At("process.user.umask", "a warning")},
 			Program: &program.Program{
 				CloneFlags: unix.CLONE_NEWNS | unix.CLONE_NEWPID,

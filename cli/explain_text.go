@@ -60,6 +60,9 @@ func (p *page) header(plan *libcontainer.Setup) {
 		row("process", strings.Join(pr.Args, " "))
 	}
 	row("host", hostText(plan))
+	if f := plan.Program.Filter; f != nil {
+		row("filter", count(len(f.Insns), "instruction")+" on system calls: berth explain --seccomp tells of it")
+	}
 	for _, w := range planWarnings(plan) {
 		row("warning", w)
 	}

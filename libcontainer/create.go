@@ -98,7 +98,7 @@ func (r *Runtime) begin(id string, o *CreateOptions) (*creation, error) {
 	for _, w := range setup.Program.Warnings {
 		r.Log.Warn(w.Error())
 	}
-	logSkipped(r.Log, setup.Program.Skipped)
+	logSkipped(r.Log, setup.Program.Filter)
 	for _, w := range setup.Warnings {
 		r.Log.Warn(w)
 	}

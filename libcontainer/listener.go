@@ -15,6 +15,7 @@ import (
 	"berth/libcontainer/jsonw"
 	"berth/libcontainer/logs"
 	"berth/libcontainer/program"
+	"berth/libcontainer/seccomp"
 	"berth/libcontainer/unixsocket"
 )
 
@@ -132,8 +133,8 @@ func processState(s *specs.LinuxSeccomp, st *State, pid int) []byte {
 
 // logSkipped tells of names in the profile that no architecture has as a system call:
 // profiles are written for newer kernels and other machines too.
-func logSkipped(log logs.Logger, names []string) {
-	if len(names) > 0 {
-		log.Debug("linux.seccomp: names of system calls that are not known are skipped: " + strings.Join(names, ", "))
+func logSkipped(log logs.Logger, f *seccomp.Filter) {
+	if f != nil && len(f.Skipped) > 0 {
+		log.Debug("linux.seccomp: names of system calls that are not known are skipped: " + strings.Join(f.Skipped, ", "))
 	}
 }

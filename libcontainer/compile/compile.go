@@ -64,8 +64,8 @@ type Result struct {
 	// Joins are the namespaces of the config to be joined, in the order in which their
 	// descriptors stand in the program's table. The runtime opens them.
 	Joins []Join
-	// Skipped are the names in the profile of system calls that no architecture has.
-	Skipped []string
+	// Filter is that of system calls, nil for none.
+	Filter *seccomp.Filter
 	// Home is the memory of the string HOME=... where the config's environment
 	// lacks it: the runtime writes it at BarrierReady. nil otherwise.
 	Home *program.Data
@@ -177,10 +177,7 @@ func (c *compiler) result(kind program.Kind) (*Result, error) {
 		Descriptors:  c.descriptors(),
 		Intermediate: c.ns.intermediate,
 	}
-	r := &Result{Program: p, Warnings: c.warn, Home: c.home}
-	if c.filter != nil {
-		r.Skipped = c.filter.Skipped
-	}
+	r := &Result{Program: p, Warnings: c.warn, Home: c.home, Filter: c.filter}
 	for i := range c.ns.joins {
 		r.Joins = append(r.Joins, c.ns.joins[i].Join)
 	}

@@ -54,16 +54,17 @@ func (p *peer) common(t testing.TB, s *specs.LinuxSeccomp) (*specs.LinuxSeccomp,
 // comparison holds the filters of a profile against each other: this package's,
 // libseccomp's, and what Explain says.
 type comparison struct {
-	t      testing.TB
-	peer   *peer
-	rand   *rand.Rand
-	native Arch
-	sound  *profile
-	ours   *Filter
-	theirs []Insn
-	sets   map[Arch]*ruleset
-	last   map[Arch]uint32
-	odd    [archCount]odd
+	t        testing.TB
+	peer     *peer
+	rand     *rand.Rand
+	native   Arch
+	sound    *profile
+	ours     *Filter
+	theirs   []Insn
+	sets     map[Arch]*ruleset
+	analysis *Analysis
+	last     map[Arch]uint32
+	odd      [archCount]odd
 	// unloaded are architectures that libseccomp's filter is of no use for.
 	unloaded map[uint32]bool
 
@@ -75,7 +76,7 @@ type comparison struct {
 
 func newComparison(t testing.TB, p *peer, r *rand.Rand, s *specs.LinuxSeccomp, native Arch, optimize int) (*comparison, error) {
 	t.Helper()
-	c := &comparison{t: t, peer: p, rand: r, native: native, sets: map[Arch]*ruleset{}, last: map[Arch]uint32{}, unloaded: map[uint32]bool{}}
+	c := &comparison{t: t, peer: p, rand: r, native: native, last: map[Arch]uint32{}, unloaded: map[uint32]bool{}}
 	theirs, refused := p.compile(t, s, native, optimize)
 	ours, err := Compile(s, native)
 	if err != nil {
@@ -85,13 +86,11 @@ func newComparison(t testing.TB, p *peer, r *rand.Rand, s *specs.LinuxSeccomp, n
 		return nil, refused
 	}
 	c.ours, c.theirs = ours, theirs
-	if c.sound, err = parse(s, native); err != nil {
+	if c.analysis, err = Analyze(s, native); err != nil {
 		t.Fatal(err)
 	}
+	c.sound, c.sets = c.analysis.profile, c.analysis.sets
 	for _, a := range c.sound.archs {
-		if c.sets[a], err = c.sound.ruleset(a); err != nil {
-			t.Fatal(err)
-		}
 		c.last[a] = newestNamed(p.table(t, a), s, a)
 		c.odd[a] = oddNumbers(a)
 		c.unloaded[a.Audit()] = unloaded(theirs, a)
@@ -201,8 +200,8 @@ func oddNumbers(a Arch) odd {
 
 func (c *comparison) check(d *Call) {
 	got := c.run(d)
-	if v, err := c.explain(d); err != nil || v.Ret != got {
-		c.fail("call %d (%#x) of %#x, arguments %#x: %#x, Explain says %+v, %v", d.Nr, d.Nr, d.Arch, d.Args, got, v, err)
+	if v := c.analysis.Explain(d); v.Ret != got {
+		c.fail("call %d (%#x) of %#x, arguments %#x: %#x, Explain says %+v", d.Nr, d.Nr, d.Arch, d.Args, got, v)
 	}
 	if c.differs(d) {
 		c.known++
@@ -284,15 +283,6 @@ func (c *comparison) run(d *Call) uint32 {
 		c.t.Fatalf("the filter does not run on %+v", d)
 	}
 	return ret
-}
-
-// explain is Explain, with the rules read once.
-func (c *comparison) explain(d *Call) (Verdict, error) {
-	a, reason := c.sound.archOf(d)
-	if reason != ByRule {
-		return c.sound.explain(d)
-	}
-	return c.sets[a].verdict(d, c.sound.action), nil
 }
 
 // numbers are all that an architecture has, those around their ends, and those

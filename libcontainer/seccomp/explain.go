@@ -34,26 +34,11 @@ type Verdict struct {
 // architecture. It goes by the rules themselves, not by the filter that Compile makes
 // of them; tests hold the two against each other.
 func Explain(s *specs.LinuxSeccomp, native Arch, c *Call) (Verdict, error) {
-	p, err := parse(s, native)
+	n, err := Analyze(s, native)
 	if err != nil {
 		return Verdict{}, err
 	}
-	return p.explain(c)
-}
-
-func (p *profile) explain(c *Call) (Verdict, error) {
-	a, reason := p.archOf(c)
-	switch reason {
-	case ByArch:
-		return Verdict{Ret: RetKillThread, Reason: ByArch, Rule: -1}, nil
-	case ByDefault:
-		return Verdict{Ret: p.action, Reason: ByDefault, Rule: -1}, nil
-	}
-	set, err := p.ruleset(a)
-	if err != nil {
-		return Verdict{}, err
-	}
-	return set.verdict(c, p.action), nil
+	return n.Explain(c), nil
 }
 
 // archOf is the architecture of a call, if its rules are to be asked (ByRule).

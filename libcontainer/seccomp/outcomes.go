@@ -14,27 +14,61 @@ type Outcome struct {
 	Args []specs.LinuxSeccompArg
 }
 
-// Outcomes are all ways in which a system call of an architecture may end, in the order in
-// which their conditions are to be asked. What can never come about is not among them.
-// Nil for a call that the architecture lacks.
-func Outcomes(s *specs.LinuxSeccomp, native, a Arch, name string) ([]Outcome, error) {
+// Analysis answers questions about a profile as a whole.
+type Analysis struct {
+	profile *profile
+	spec    *specs.LinuxSeccomp
+	sets    map[Arch]*ruleset
+}
+
+// Analyze reads a profile, for a machine of an architecture. It refuses what Compile
+// refuses, but for filters that are too long.
+func Analyze(s *specs.LinuxSeccomp, native Arch) (*Analysis, error) {
 	p, err := parse(s, native)
 	if err != nil {
 		return nil, err
 	}
+	n := &Analysis{p, s, map[Arch]*ruleset{}}
+	for _, a := range p.archs {
+		if n.sets[a], err = p.ruleset(a); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// Archs are the architectures of the profile, the machine's own first.
+func (n *Analysis) Archs() []Arch { return slices.Clone(n.profile.archs) }
+
+// Default is what the filter returns where no rule says anything else.
+func (n *Analysis) Default() uint32 { return n.profile.action }
+
+// Explain is like the function of that name.
+func (n *Analysis) Explain(c *Call) Verdict {
+	a, reason := n.profile.archOf(c)
+	switch reason {
+	case ByArch:
+		return Verdict{Ret: RetKillThread, Reason: ByArch, Rule: -1}
+	case ByDefault:
+		return Verdict{Ret: n.profile.action, Reason: ByDefault, Rule: -1}
+	}
+	return n.sets[a].verdict(c, n.profile.action)
+}
+
+// Outcomes are all ways in which a system call of an architecture may end, in the order in
+// which their conditions are to be asked. What can never come about is not among them.
+// Nil for a call that the architecture lacks.
+func (n *Analysis) Outcomes(a Arch, name string) []Outcome {
 	nr, ok := a.Number(name)
 	if !ok {
-		return nil, nil
+		return nil
 	}
-	if !slices.Contains(p.archs, a) {
-		return []Outcome{{Verdict: Verdict{Ret: RetKillThread, Reason: ByArch, Rule: -1}}}, nil
-	}
-	set, err := p.ruleset(a)
-	if err != nil {
-		return nil, err
+	set := n.sets[a]
+	if set == nil {
+		return []Outcome{{Verdict: Verdict{Ret: RetKillThread, Reason: ByArch, Rule: -1}}}
 	}
 	if set.beyond(nr) {
-		return []Outcome{{Verdict: Verdict{Ret: RetErrno | enosys, Reason: ByAge, Rule: -1}}}, nil
+		return []Outcome{{Verdict: Verdict{Ret: RetErrno | enosys, Reason: ByAge, Rule: -1}}}
 	}
 	rules := set.rules(nr)
 	var all []Outcome
@@ -42,12 +76,12 @@ func Outcomes(s *specs.LinuxSeccomp, native, a Arch, name string) ([]Outcome, er
 		all = append(all, Outcome{Verdict{rules[i].action, ByRule, rules[i].index}, shownArgs(rules[i].conditions)})
 	}
 	if newRegion(nil, arches[a].narrow).escapes(rules) {
-		all = append(all, Outcome{Verdict: Verdict{p.action, ByDefault, -1}})
+		all = append(all, Outcome{Verdict: Verdict{n.profile.action, ByDefault, -1}})
 	} else {
 		// Where the rules leave nothing over, the last one needs no condition.
 		all[len(all)-1].Args = nil
 	}
-	return all, nil
+	return all
 }
 
 // living are the rules on a call that decide for some arguments.
@@ -98,19 +132,11 @@ type IdleName struct {
 
 // Idle are the names in a profile that have no effect on any call of its architectures,
 // but for the largest number that it names (see the package comment).
-func Idle(s *specs.LinuxSeccomp, native Arch) ([]IdleName, error) {
-	p, err := parse(s, native)
-	if err != nil {
-		return nil, err
-	}
+func (n *Analysis) Idle() []IdleName {
 	type place struct{ call, index int }
 	deciding, known := map[place]bool{}, map[int]bool{}
-	for _, a := range p.archs {
-		set, err := p.ruleset(a)
-		if err != nil {
-			return nil, err
-		}
-		for _, rules := range set.byRaw {
+	for _, a := range n.profile.archs {
+		for _, rules := range n.sets[a].byRaw {
 			for _, i := range living(rules, arches[a].narrow) {
 				deciding[place{rules[i].call, rules[i].index}] = true
 			}
@@ -122,8 +148,8 @@ func Idle(s *specs.LinuxSeccomp, native Arch) ([]IdleName, error) {
 		}
 	}
 	var all []IdleName
-	for i := range s.Syscalls {
-		e := &s.Syscalls[i]
+	for i := range n.spec.Syscalls {
+		e := &n.spec.Syscalls[i]
 		action, _ := parseAction(string(e.Action), e.ErrnoRet, "", "") // parse has looked
 		for _, name := range e.Names {
 			call, ok := findCall(name)
@@ -133,12 +159,12 @@ func Idle(s *specs.LinuxSeccomp, native Arch) ([]IdleName, error) {
 			case deciding[place{call, i}]:
 			case !known[call]:
 				all = append(all, IdleName{i, name, Elsewhere})
-			case action == p.action:
+			case action == n.profile.action:
 				all = append(all, IdleName{i, name, AsDefault})
 			default:
 				all = append(all, IdleName{i, name, Shadowed})
 			}
 		}
 	}
-	return all, nil
+	return all
 }

@@ -35,29 +35,19 @@ func TestOutcomes(t *testing.T) {
 		for range 2 + r.IntN(7) {
 			s.Syscalls = append(s.Syscalls, randomEntry(r, names, names, operators[:]))
 		}
-		idle, err := Idle(s, AMD64)
+		n, err := Analyze(s, AMD64)
 		if err != nil {
 			continue // two rules that contradict each other
 		}
+		idle := n.Idle()
 		for _, i := range idle {
 			if i.Why == Shadowed {
 				shadowed++
 			}
 		}
-		p, err := parse(s, AMD64)
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, a := range []Arch{AMD64, X86} {
-			set, err := p.ruleset(a)
-			if err != nil {
-				t.Fatal(err)
-			}
 			for _, name := range names {
-				outcomes, err := Outcomes(s, AMD64, a, name)
-				if err != nil {
-					t.Fatal(err)
-				}
+				outcomes := n.Outcomes(a, name)
 				seen := map[int]bool{}
 				nr, _ := a.Number(name)
 				for range 300 {
@@ -65,7 +55,7 @@ func TestOutcomes(t *testing.T) {
 					for k := range c.Args {
 						c.Args[k] = pointNear(r, s)
 					}
-					want := set.verdict(c, p.action)
+					want := n.Explain(c)
 					got := decided(t, outcomes, c, arches[a].narrow)
 					if got.Ret != want.Ret || got.Reason != want.Reason || got.Rule != want.Rule {
 						t.Fatalf("%s of %s%x: %+v, want %+v\n%+v", name, a, c.Args, got, want, s.Syscalls)
@@ -141,13 +131,17 @@ func TestIdle(t *testing.T) {
 		{Names: []string{"ioctl"}, Action: specs.ActKillProcess, Args: arg(specs.OpMaskedEqual, 0)},
 		{Names: []string{"dup"}, Action: specs.ActAllow, Args: arg(specs.OpEqualTo, 1<<33)},
 	}}
-	got, err := Idle(s, AMD64)
+	n, err := Analyze(s, AMD64)
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := n.Idle()
 	want := []IdleName{
-		{0, "no_such_call", Unknown}, {0, "cacheflush", Elsewhere},
-		{1, "mkdir", AsDefault}, {2, "read", Shadowed}, {3, "kill", Shadowed},
+		{0, "no_such_call", Unknown},
+		{0, "cacheflush", Elsewhere},
+		{1, "mkdir", AsDefault},
+		{2, "read", Shadowed},
+		{3, "kill", Shadowed},
 	}
 	for _, w := range want {
 		if !slices.Contains(got, w) {
@@ -155,18 +149,18 @@ func TestIdle(t *testing.T) {
 		}
 	}
 	// A mask of 0 is no condition.
-	outcomes, err := Outcomes(s, AMD64, AMD64, "ioctl")
-	if err != nil || len(outcomes) != 1 || outcomes[0].Rule != 7 {
-		t.Errorf("%+v %v", outcomes, err)
+	outcomes := n.Outcomes(AMD64, "ioctl")
+	if len(outcomes) != 1 || outcomes[0].Rule != 7 {
+		t.Errorf("%+v", outcomes)
 	}
 	// podman's has two entries that are there twice.
 	engines := map[string][]IdleName{"moby": nil, "containerd": nil, "podman": {{10, "setns", Shadowed}, {21, "socket", Shadowed}}}
 	for name, want := range engines {
-		idle, err := Idle(readProfile(t, name), AMD64)
+		n, err := Analyze(readProfile(t, name), AMD64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		idle = slices.DeleteFunc(idle, func(i IdleName) bool { return i.Why != Shadowed })
+		idle := slices.DeleteFunc(n.Idle(), func(i IdleName) bool { return i.Why != Shadowed })
 		if !slices.Equal(idle, want) {
 			t.Errorf("%s: %+v", name, idle)
 		}

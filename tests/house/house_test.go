@@ -109,7 +109,7 @@ func TestForbidden(t *testing.T) {
 // down. What is not named may import none of them.
 var arrows = map[string][]string{
 	"berth":                         {"berth/cli"},
-	"berth/cli":                     {"berth/bundles", "berth/bundles/hostfs", "berth/libcontainer", "berth/libcontainer/fault", "berth/libcontainer/foreground", "berth/libcontainer/jsonw", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/program", "berth/libcontainer/cgroups", "berth/libcontainer/state", "berth/spec", "berth/libcontainer/sys"},
+	"berth/cli":                     {"berth/bundles", "berth/bundles/hostfs", "berth/libcontainer", "berth/libcontainer/fault", "berth/libcontainer/foreground", "berth/libcontainer/jsonw", "berth/libcontainer/host", "berth/libcontainer/logs", "berth/libcontainer/program", "berth/libcontainer/cgroups", "berth/libcontainer/seccomp", "berth/libcontainer/seccomp/audit", "berth/libcontainer/seccomp/record", "berth/libcontainer/state", "berth/spec", "berth/libcontainer/sys"},
 	"berth/bundles":                 {"berth/bundles/hostfs", "berth/libcontainer/fault", "berth/libcontainer/host"},
 	"berth/bundles/hostfs":          {"berth/libcontainer/fault"},
 	"berth/spec":                    {"berth/libcontainer/fault", "berth/libcontainer/sys"},
@@ -132,6 +132,8 @@ var arrows = map[string][]string{
 	"berth/libcontainer/cgroups/devfilter":    {"berth/libcontainer/fault"},
 	"berth/libcontainer/cgroups/systemd":      {"berth/libcontainer/fault"},
 	"berth/libcontainer/seccomp":              nil,
+	"berth/libcontainer/seccomp/audit":        {"berth/libcontainer/seccomp"},
+	"berth/libcontainer/seccomp/record":       {"berth/libcontainer/fault", "berth/libcontainer/seccomp"},
 	"berth/libcontainer/seccomp/internal/gen": nil,
 }
 
