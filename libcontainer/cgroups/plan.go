@@ -210,9 +210,16 @@ func find(cgroups []*cgroup, controller string) *cgroup {
 func (m *cgroupfs) plan(writes []write) *Plan {
 	m.actions = make([]action, 0, len(writes)+3*len(m.cgroups))
 	p := &Plan{driver: m, Late: m.scope != nil, Dirs: make(map[string]string, len(m.cgroups))}
-	if m.scope != nil {
+	one := slices.IndexFunc(writes, func(w write) bool { return w.file == "pids.max" && w.data == "1" })
+	switch {
+	case m.scope != nil:
+		if one >= 0 {
+			writes[one].data, m.scope.alone = "2", true // see Settle
+		}
 		m.scope.translate(writes)
 		m.actions = append(m.actions, m.scope.action(m.cgroups))
+	default:
+		m.single = m.unified && one >= 0
 	}
 	m.single = m.unified && m.scope == nil && slices.ContainsFunc(writes, func(w write) bool { return w.file == "pids.max" && w.data == "1" })
 	for _, c := range m.cgroups {
