@@ -403,6 +403,11 @@ func (c *creation) ready() error {
 	if err := c.notePoststop(); err != nil {
 		return err
 	}
+	if c.cgroups != nil {
+		if err := c.cgroups.Settle(); err != nil {
+			return err
+		}
+	}
 	c.record.Creating = false
 	return c.writeRecord()
 }

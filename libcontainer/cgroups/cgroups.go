@@ -168,6 +168,9 @@ type Handle interface {
 	EntryDir() string
 	// Entry is the way in for a process that joins, see handle.Entry.
 	Entry(below []string) (*Entry, error)
+	// Settle does what has to wait until the container's first process is the one that
+	// stays.
+	Settle() error
 	// EntryOf is the way in where the container's own cgroup takes no process.
 	EntryOf(pid int) (string, error)
 	// Set writes the limits that r holds and leaves all others as they are; when it

@@ -37,6 +37,9 @@ func Open(records []string, mark string) (Handle, error) {
 	return h, nil
 }
 
+// Settle has nothing to do where nobody is born into a cgroup for one.
+func (h *handle) Settle() error { return nil }
+
 func (h *handle) Close() {
 	for _, c := range h.cgroups {
 		c.setFD(-1, 0)
@@ -212,7 +215,7 @@ func (h *handle) Kill(sig syscall.Signal) error {
 // killAll has the kernel kill all in a v2 cgroup and below it, also what is frozen and
 // what is being forked (cgroup.kill, Linux 5.14).
 func (c *cgroup) killAll(fd int, deadline time.Time) error {
-	if err := writeFile(fd, "cgroup.kill", "1"); err != nil && err != unix.ENODEV {
+	if err := writeFile(fd, "cgroup.kill", "1"); err != nil && err != unix.ENODEV && err != unix.ENOENT {
 		return fault.Wrap("cannot kill the processes in the cgroup "+c.dir(), err)
 	}
 	for {

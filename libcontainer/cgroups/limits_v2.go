@@ -121,14 +121,20 @@ func (l *limits) cpuMax(c *specs.LinuxCPU) (data, json string) {
 		return "", ""
 	default:
 		data, json = "max", "cpu.period"
-		if l.inForce != nil {
-			if now, _, ok := strings.Cut(l.inForce("cpu.max"), " "); ok {
-				data = now
-			}
-		}
 	}
-	if period != 0 {
+	now, per := "", ""
+	if l.inForce != nil {
+		now, per, _ = strings.Cut(l.inForce("cpu.max"), " ")
+	}
+	if quota == 0 && now != "" {
+		data = now
+	}
+	switch {
+	case period != 0:
 		data += " " + utoa(period)
+	case per != "":
+		// systemd has put the period back to 100 ms when it lifted a quota.
+		data += " " + per
 	}
 	return data, json
 }

@@ -22,7 +22,7 @@ func (m *cgroupfs) prepare(making *Making) (Handle, error) {
 	}
 	h.drop()
 	if m.scope != nil {
-		return &scopeHandle{handle: h, scope: m.scope.scope}, nil
+		return &scopeHandle{handle: h, scope: m.scope.scope, alone: m.scope.alone}, nil
 	}
 	return h, nil
 }

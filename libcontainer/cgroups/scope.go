@@ -41,6 +41,9 @@ type making struct {
 	// below is where the cgroups of the manager begin.
 	below  string
 	making *Making
+	// alone is true when there is to be room for one process in the end. The first one,
+	// around which the scope is made, may have to clone the one that stays.
+	alone bool
 }
 
 // planScope plans the scope, and makes its cgroup's path that of the request.
@@ -193,6 +196,17 @@ func UndoScope(p *sys.Patience, args []string) error {
 type scopeHandle struct {
 	*handle
 	scope scope
+	alone bool // there is room for two yet
+}
+
+// Settle takes the room for a second process away.
+func (h *scopeHandle) Settle() error {
+	if !h.alone {
+		return nil
+	}
+	one := int64(1)
+	_, err := h.Set(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &one}})
+	return err
 }
 
 // scopePrefix marks the scope among records.

@@ -99,7 +99,11 @@ func (c *cgroup) release(parent int, mark string) (remove bool, err error) {
 	}
 	if c.v2() {
 		// As far as the rights go: whoever has none has set none.
-		if err := unfilter(fd); err != nil && !errors.Is(err, devfilter.ErrNotPermitted) {
+		switch err := unfilter(fd); {
+		case err == nil, errors.Is(err, devfilter.ErrNotPermitted):
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
+			return false, nil // removed at this moment, by systemd
+		default:
 			return false, err
 		}
 	}

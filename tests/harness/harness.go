@@ -110,6 +110,18 @@ func buildBinary() (string, error) {
 // Berth says whether the runtime under test is Berth itself.
 func Berth() bool { return os.Getenv("RUNTIME") == "" }
 
+// Systemd says whether the cgroups of the tests' containers are made by systemd
+// (CGROUP_MANAGER=systemd), which has to run this machine then.
+func Systemd() bool { return os.Getenv("CGROUP_MANAGER") == "systemd" }
+
+// NeedCgroupfs skips what is about paths of cgroups, which are systemd's to choose.
+func NeedCgroupfs(t testing.TB) {
+	t.Helper()
+	if Systemd() {
+		t.Skip("a path of the config's: not with systemd")
+	}
+}
+
 // NeedRoot skips the test where the caller is not root.
 func NeedRoot(t testing.TB) {
 	t.Helper()
@@ -158,6 +170,9 @@ func New(t testing.TB) *Host {
 		t.Fatal(err)
 	}
 	h := &Host{t: t, Binary: bin, Root: root, mounted: mountinfo()}
+	if Systemd() {
+		h.Global = []string{"--systemd-cgroup"}
+	}
 	t.Cleanup(h.cleanUp)
 	return h
 }

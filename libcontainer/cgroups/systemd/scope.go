@@ -177,10 +177,14 @@ func (b *Bus) Cgroup(unit string) (string, error) {
 
 // Set changes properties until the next boot, which no scope lives to see.
 func (b *Bus) Set(unit string, props []Property) error {
-	if _, err := b.call(managerPath, manager+"SetUnitProperties", unit, true, props); err != nil {
+	_, err := b.call(managerPath, manager+"SetUnitProperties", unit, true, props)
+	if err != nil {
 		return failed("cannot change the scope "+unit, "SetUnitProperties", err)
 	}
-	return nil
+	// systemd answers before it writes to the cgroup, and writes before it hears of
+	// anything else: what we write to the files is to be last.
+	_, err = b.unit(unit)
+	return err
 }
 
 // InForce are the properties of a scope with the names of props as they are now.
