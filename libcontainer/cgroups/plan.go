@@ -221,7 +221,6 @@ func (m *cgroupfs) plan(writes []write) *Plan {
 	default:
 		m.single = m.unified && one >= 0
 	}
-	m.single = m.unified && m.scope == nil && slices.ContainsFunc(writes, func(w write) bool { return w.file == "pids.max" && w.data == "1" })
 	for _, c := range m.cgroups {
 		p.Dirs[c.controllers] = c.dir()
 		switch {

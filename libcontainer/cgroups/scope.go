@@ -3,6 +3,7 @@ package cgroups
 import (
 	"context"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -249,15 +250,50 @@ func (h *scopeHandle) Set(r *specs.LinuxResources) (warnings []string, err error
 	if err != nil {
 		return nil, err
 	}
+	kept := h.others(c)
 	if err := b.Set(h.scope.name, props); err != nil {
 		return nil, err
 	}
-	if warnings, err = c.carryOut(h.handle); err != nil {
+	if err = writeAll(kept); err == nil {
+		warnings, err = c.carryOut(h.handle)
+	}
+	if err != nil {
 		if rerr := b.Set(h.scope.name, before); rerr != nil {
 			err = &fault.Error{Msg: "systemd has new limits, since what was in force can not be put back: " + rerr.Error(), Err: err}
 		}
 	}
 	return warnings, err
+}
+
+// told are the files that systemd writes with any other.
+var told = [...]string{
+	"cpu.weight", "cpu.max", "cpu.idle", "memory.min", "memory.low", "memory.high", "memory.swap.max", "memory.max",
+	"cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us",
+}
+
+// others are the actions that would put back what is in force, but is no part of the
+// change: when systemd is told of one value, it writes all that it knows of, in the way that
+// it knows them.
+func (h *handle) others(c *limitChange) []action {
+	var list []action
+	for _, file := range told {
+		controller, _, _ := strings.Cut(file, ".")
+		given := slices.ContainsFunc(c.writes, func(w write) bool {
+			// Idle or not and the weight are one thing to systemd as well as to the kernel.
+			return w.file == file || file == "cpu.weight" && w.file == "cpu.idle" || file == "cpu.idle" && w.file == "cpu.weight"
+		})
+		cg := find(h.cgroups, controller)
+		if given || cg == nil {
+			continue
+		}
+		now := h.current(file)
+		if now == "" || file == "cpu.weight" && now == "0" {
+			continue // an idle one has no weight
+		}
+		w := write{controller: controller, file: file, data: now, why: "keep what is in force", json: "linux.resources", group: -1}
+		list = append(list, w.action(cg))
+	}
+	return list
 }
 
 // current reads a control file of any of the cgroups.

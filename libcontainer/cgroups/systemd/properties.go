@@ -35,6 +35,8 @@ type translation struct {
 	// quota is in microseconds in a period, -1 for no limit and 0 for not given.
 	quota  int64
 	period uint64
+	// idle is cpu.idle, empty for not given.
+	idle string
 	// allowed are the devices of v1's list, where that denies all others.
 	allowed []device
 	strict  bool
@@ -62,6 +64,8 @@ func (p *translation) file(name, data string) {
 		p.number("TasksMax", data)
 	case "cpu.weight":
 		p.number("CPUWeight", data)
+	case "cpu.idle":
+		p.idle = data
 	case "cpu.shares":
 		p.number("CPUShares", data)
 	case "io.weight":
@@ -111,6 +115,9 @@ func (p *translation) set(name, list string) {
 		if err != nil || err2 != nil {
 			return
 		}
+		if to > mostCPUs {
+			return // systemd takes no such set; what the kernel says of it is clearer
+		}
 		for n := from; n <= to; n++ {
 			for uint64(len(bits)) <= n/8 {
 				bits = append(bits, 0)
@@ -120,6 +127,9 @@ func (p *translation) set(name, list string) {
 	}
 	p.add(property(name, bits))
 }
+
+// mostCPUs is more than any kernel is built for.
+const mostCPUs = 8191
 
 func microseconds(quota string) int64 {
 	n, err := strconv.ParseInt(quota, 10, 64)
@@ -159,11 +169,28 @@ func (p *translation) finish() {
 	if p.quota != 0 || p.period != 0 {
 		p.cpuQuota()
 	}
+	p.cpuIdle()
 	if p.strict {
 		p.add(property("DevicePolicy", "strict"))
 		p.add(property("DeviceAllow", p.allowed))
 	}
 }
+
+// cpuIdle tells systemd of a cgroup that is idle, which it spells as a weight of 0. One
+// that is no longer has the default weight.
+func (p *translation) cpuIdle() {
+	weighs := slices.ContainsFunc(p.list, func(q Property) bool { return q.Name == "CPUWeight" })
+	switch {
+	case p.idle == "1":
+		p.list = slices.DeleteFunc(p.list, func(q Property) bool { return q.Name == "CPUWeight" })
+		p.add(property(idleWeight, uint64(0)))
+	case p.idle == "0" && !weighs && p.inForce != nil:
+		p.add(property(idleWeight, uint64(100)))
+	}
+}
+
+// idleWeight is the property that can say that a cgroup is idle (systemd 252).
+const idleWeight = "CPUWeight"
 
 // defaultPeriod is the kernel's, in microseconds.
 const defaultPeriod = 100000

@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func (b *Bus) Start(s *Scope, pid int) error {
 		property("MemoryAccounting", true),
 		property("TasksAccounting", true),
 		property("IOAccounting", true),
-	}, s.Properties...)
+	}, b.known(s.Properties)...)
 	cannot := "cannot make the scope " + s.Name
 	jobs, err := b.jobs()
 	if err != nil {
@@ -177,7 +178,7 @@ func (b *Bus) Cgroup(unit string) (string, error) {
 
 // Set changes properties until the next boot, which no scope lives to see.
 func (b *Bus) Set(unit string, props []Property) error {
-	_, err := b.call(managerPath, manager+"SetUnitProperties", unit, true, props)
+	_, err := b.call(managerPath, manager+"SetUnitProperties", unit, true, b.known(props))
 	if err != nil {
 		return failed("cannot change the scope "+unit, "SetUnitProperties", err)
 	}
@@ -185,6 +186,26 @@ func (b *Bus) Set(unit string, props []Property) error {
 	// anything else: what we write to the files is to be last.
 	_, err = b.unit(unit)
 	return err
+}
+
+// known are the properties without those that this version of systemd would refuse.
+func (b *Bus) known(props []Property) []Property {
+	return slices.DeleteFunc(slices.Clone(props), func(p Property) bool {
+		return p.Name == idleWeight && p.Value.Value() == uint64(0) && b.version() < 252
+	})
+}
+
+// version is systemd's: 252 of "252.38-1~deb12u1". It is 0 where it does not say.
+func (b *Bus) version() int {
+	var v dbus.Variant
+	c, err := b.call(managerPath, properties+"Get", strings.TrimSuffix(manager, "."), "Version")
+	if err != nil || c.Store(&v) != nil {
+		return 0
+	}
+	text, _ := v.Value().(string)
+	text = strings.TrimPrefix(text, "v")
+	n, _ := strconv.Atoi(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))])
+	return n
 }
 
 // InForce are the properties of a scope with the names of props as they are now.

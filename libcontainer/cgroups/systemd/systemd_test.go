@@ -69,6 +69,9 @@ func text(list []Property) string {
 func TestProperties(t *testing.T) {
 	const none = "@t 18446744073709551615"
 	inForce := func(values map[string]string) func(string) string {
+		if values == nil {
+			return nil
+		}
 		return func(file string) string { return values[file] }
 	}
 	for _, c := range []struct {
@@ -92,7 +95,11 @@ func TestProperties(t *testing.T) {
 		{"v1's quota lifted", []File{{"cpu.cfs_quota_us", "-1"}}, nil, "CPUQuotaPerSecUSec=" + none},
 		{"cpuset", []File{{"cpuset.cpus", "0-1,9"}, {"cpuset.mems", "0"}}, nil, "AllowedCPUs=@ay [0x3, 0x2] AllowedMemoryNodes=@ay [0x1]"},
 		{"no cpuset", []File{{"cpuset.cpus", "x"}}, nil, ""},
-		{"what has no property", []File{{"hugetlb.2MB.max", "1"}, {"cpu.idle", "1"}, {"memory.max", "5x"}}, nil, ""},
+		{"what has no property", []File{{"hugetlb.2MB.max", "1"}, {"memory.max", "5x"}, {"cpuset.cpus", "40000"}}, nil, ""},
+		{"idle", []File{{"cpu.weight", "7"}, {"cpu.idle", "1"}}, nil, "CPUWeight=@t 0"},
+		{"a new one is not idle", []File{{"cpu.idle", "0"}}, nil, ""},
+		{"not idle any more", []File{{"cpu.idle", "0"}}, map[string]string{}, "CPUWeight=@t 100"},
+		{"not idle any more, with a weight", []File{{"cpu.weight", "7"}, {"cpu.idle", "0"}}, map[string]string{}, "CPUWeight=@t 7"},
 		{
 			"devices",
 			[]File{{"devices.deny", "a"}, {"devices.allow", "c *:* m"}, {"devices.allow", "c 1:3 rwm"}, {"devices.allow", "c 136:* rwm"}, {"devices.allow", "b 8:0 r"}},
