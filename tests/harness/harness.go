@@ -361,6 +361,20 @@ func Bundle(t testing.TB, change ...func(*specs.Spec)) string {
 	return dir
 }
 
+// ReadConfig reads a bundle's config.json.
+func ReadConfig(t testing.TB, bundle string) *specs.Spec {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &specs.Spec{}
+	if err := json.Unmarshal(raw, s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // WriteConfig writes a bundle's config.json.
 func WriteConfig(t testing.TB, bundle string, s *specs.Spec) {
 	t.Helper()

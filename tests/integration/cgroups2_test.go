@@ -131,6 +131,7 @@ func TestCgroupOwnership(t *testing.T) {
 //
 // rows: CGP-3 RES-40
 func TestNoInternalProcesses(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedV2(t)
 	c := newContainer(t)
 	parent := harness.CgroupMounts()[""] + "/bt-parent-" + c.id
@@ -162,6 +163,7 @@ func TestNoInternalProcesses(t *testing.T) {
 // Controllers that a threaded cgroup can have are taken by the kernel where there are
 // processes, and keep all below from having any. So they are not given.
 func TestNotMadeThreaded(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedV2(t)
 	c := newContainer(t)
 	top := harness.CgroupMounts()[""] + "/bt-parent-" + c.id
@@ -187,6 +189,7 @@ func TestNotMadeThreaded(t *testing.T) {
 
 // Below a threaded cgroup no process can be.
 func TestThreadedParent(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedV2(t)
 	c := newContainer(t)
 	parent := harness.CgroupMounts()[""] + "/bt-parent-" + c.id
@@ -206,6 +209,7 @@ func TestThreadedParent(t *testing.T) {
 //
 // rows: RES-16 RES-18
 func TestQuotaBelowAParents(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedControllers(t, "cpu")
 	c := newContainer(t)
 	parent := harness.CgroupMounts()["cpu"] + "/bt-parent-" + c.id

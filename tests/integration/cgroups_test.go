@@ -178,6 +178,7 @@ func TestLimitsHold(t *testing.T) {
 
 // rows: CGP-2 CGP-3 CGP-4 CGP-5 CGP-7 CGP-10 LIF-19 LIF-20
 func TestCgroupsPath(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedControllers(t, "memory", "pids")
 	own := harness.ReadFile(t, "/proc/self/cgroup")
 	mounts, caller := harness.CgroupMounts(), harness.CgroupsOf(t, os.Getpid())
@@ -272,6 +273,7 @@ func inhabit(t *testing.T, dirs ...string) (pid int, leave func()) {
 
 // rows: CGP-1 CGP-7 LIF-20
 func TestCgroupThatExists(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedControllers(t, "memory", "pids", "freezer")
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"))
 	path := "/bt-there-" + c.id
@@ -330,6 +332,7 @@ func TestCgroupThatExists(t *testing.T) {
 
 // rows: CGP-6
 func TestBadCgroupsPath(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	path := func(p string) change { return func(s *specs.Spec) { s.Linux.CgroupsPath = p } }
 	runAll(t, []scenario{
 		{name: "climbs", rows: "CGP-2", change: on(path("/../bt-x")), code: 1, err: "cgroupsPath", old: "cleans it"},

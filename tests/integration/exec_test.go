@@ -367,6 +367,7 @@ func TestExecFiles(t *testing.T) {
 
 // exec --cgroup puts the process into cgroups below the container's.
 func TestExecCgroup(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedControllers(t, "pids", "memory")
 	c := running(t)
 	dirs := harness.CgroupsOf(t, c.State(c.id).Pid)

@@ -95,6 +95,7 @@ func TestDeleteThatWaits(t *testing.T) {
 // A create below a paused parent is refused; one whose parent is paused while it is at
 // work can be interrupted, and leaves nothing.
 func TestCreateUnderFrozenParent(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedControllers(t, "freezer")
 	skipOld(t, "hangs")
 	c := newContainer(t)

@@ -175,6 +175,7 @@ func hasOpen(pid int, dir string, writing bool) bool {
 
 // What a cgroup above keeps frozen is not resumed, and that is said.
 func TestResumeBelowAFrozenCgroup(t *testing.T) {
+	harness.NeedCgroupfs(t)
 	harness.NeedControllers(t, "freezer")
 	skipOld(t, "says that it has resumed")
 	c := newContainer(t, harness.Args("/bin/sleep", "1000"))

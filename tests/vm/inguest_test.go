@@ -28,7 +28,17 @@ var inGuest = []struct {
 	{pkg: "./libcontainer/cgroups", skip: "^(TestSetIsAllOrNothing|TestStatsOfRealCgroups)$", cgroups: guest.V1},
 	{pkg: "./libcontainer/host", cgroups: guest.V2},
 	{pkg: "./libcontainer/host", cgroups: guest.V2, user: true},
+	// What cgroups have a part in: made by Berth, by systemd, and by an ordinary user's.
+	{pkg: "./tests/integration", run: ofCgroups, cgroups: guest.V2},
+	{pkg: "./tests/integration", run: "^(" + ofCgroups + "|TestScope)", cgroups: guest.V2, env: []string{"CGROUP_MANAGER=systemd"}},
+	{pkg: "./tests/integration", run: "^TestOrdinaryUsers", cgroups: guest.V2, user: true},
+	{pkg: "./tests/integration", run: "^(TestScope|TestLimits$|TestPauseA)", skip: "EveryPoint", cgroups: guest.V1, env: []string{"CGROUP_MANAGER=systemd"}},
 }
+
+// ofCgroups are the tests of containers to which it matters what cgroups there are.
+const ofCgroups = "TestLimits|TestCgroup|TestUpdate|TestPause|TestResume|TestKillOf|TestStartOfAP|TestDeviceR|TestDevicePr|" +
+	"TestEvents|TestExecCgroup|TestNamespacesAreU|TestHostsSys|TestCreateUnder|TestSecond|TestPs|TestUnified|TestNotInV2|" +
+	"TestNoInternal|TestNotMade|TestThreaded|TestQuota|TestNested"
 
 // TestInGuest compiles the tests of a package here and runs them there, each row in
 // the guest that the other tests of this package use. What each of them says is what

@@ -52,8 +52,7 @@ func Connect(ctx context.Context, user bool, say func(what string)) (*Bus, error
 	if err != nil {
 		return nil, err
 	}
-	b.conn, err = dbus.Connect(address, dbus.WithAuth(dbus.AuthExternal(OuterUID())))
-	if err != nil {
+	if err := b.connect(address); err != nil {
 		e := fault.Wrap("cannot connect to systemd", err)
 		e.Call = "D-Bus at " + address
 		e.Hint = "is dbus running? " + address
@@ -63,6 +62,42 @@ func Connect(ctx context.Context, user bool, say func(what string)) (*Bus, error
 		return nil, e
 	}
 	return b, nil
+}
+
+// connect waits for the bus's first words, and no longer than for any other.
+func (b *Bus) connect(address string) error {
+	type result struct {
+		conn *dbus.Conn
+		err  error
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, answer)
+	defer cancel()
+	ready := make(chan result, 1)
+	go func() {
+		conn, err := dbus.Connect(address, dbus.WithAuth(dbus.AuthExternal(OuterUID())))
+		ready <- result{conn, err}
+	}()
+	var got result
+	err := b.await(ctx, "D-Bus to answer", func(again <-chan time.Time) bool {
+		select {
+		case got = <-ready:
+			return true
+		case <-again:
+		case <-ctx.Done():
+		}
+		return false
+	})
+	if err != nil {
+		// Nobody takes it any more.
+		go func() {
+			if late := <-ready; late.conn != nil {
+				late.conn.Close()
+			}
+		}()
+		return err
+	}
+	b.conn = got.conn
+	return got.err
 }
 
 // address is where the bus is: what the environment says, or the usual place.
