@@ -97,7 +97,7 @@ func (h *handle) Stats() (*Stats, error) {
 	}{
 		{"cpuacct", "", cpuUsage, nil},
 		{"cpu", "cgroup", cpuThrottling, cpu2Stats}, // counted also where nothing is limited
-		{"cpuset", "cpuset", cpusetStats, cpusetStats2},
+		{"cpuset", "", cpusetStats, nil},
 		{"memory", "memory", memoryStats, memory2Stats},
 		{"pids", "pids", pidsStats, pidsStats},
 		{"blkio", "io", blockIOStats, ioStats},

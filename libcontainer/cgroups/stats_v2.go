@@ -29,12 +29,6 @@ func cpu2Stats(r *statReader, s *Stats) {
 	c.PSI = r.psi("cpu.pressure")
 }
 
-// cpusetStats2 has what is in force: the files that are written may be empty, for what
-// the parent has.
-func cpusetStats2(r *statReader, s *Stats) {
-	s.CPUSet.CPUs, s.CPUSet.Mems = r.list("cpuset.cpus.effective"), r.list("cpuset.mems.effective")
-}
-
 // memory2Stats adds memory to swap, since v1 counts them together.
 func memory2Stats(r *statReader, s *Stats) {
 	m := &s.Memory

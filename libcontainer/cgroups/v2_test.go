@@ -271,7 +271,6 @@ func TestStatsV2(t *testing.T) {
 		CPU: CPUStats{Total: 8000, User: 5000, Kernel: 3000, Periods: 9, ThrottledPeriods: 4, Throttling: 7000, PSI: &PSI{
 			Some: Stall{"1.50", "0.20", "0.00", 77}, Full: Stall{"0.00", "0.00", "0.00", 5},
 		}},
-		CPUSet: CPUSetStats{CPUs: []uint16{0, 1}, Mems: []uint16{0}},
 		Memory: MemoryStats{
 			Memory: MemoryCounter{100, 200, 1000, 3}, SwapOnly: MemoryCounter{Usage: 10, Limit: 20}, Swap: MemoryCounter{Usage: 110, Limit: 1020},
 			Cache: 5, Raw: map[string]uint64{"anon": 6, "file": 5},

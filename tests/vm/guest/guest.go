@@ -341,13 +341,28 @@ func (g *Guest) alive() bool {
 	return errors.Is(err, unix.EWOULDBLOCK)
 }
 
+// Alive says whether the guest has not ended.
+func (g *Guest) Alive() bool { return g.alive() }
+
+// telling is the part of a log that tells most: where a kernel went wrong, the
+// beginning of that, else the end.
+func telling(text string) string {
+	for _, word := range []string{"BUG: ", "Oops", "general protection fault", "Kernel panic", "Unable to handle"} {
+		if i := strings.Index(text, word); i >= 0 {
+			lines := strings.SplitAfterN(text[i:], "\n", 46)
+			return strings.Join(lines[:min(45, len(lines))], "")
+		}
+	}
+	return tail(text, 25)
+}
+
 // trouble adds what qemu and the guest's console had to say.
 func (g *Guest) trouble(err error) error {
 	var said strings.Builder
 	for _, name := range []string{"qemu.log", "console.log"} {
 		text, _ := os.ReadFile(g.path(name))
 		if len(text) > 0 {
-			fmt.Fprintf(&said, "\n%s:\n%s", name, tail(string(text), 25))
+			fmt.Fprintf(&said, "\n%s:\n%s", name, telling(string(text)))
 		}
 	}
 	if !g.alive() {
