@@ -196,10 +196,7 @@ func (d *explainedCall) text(p *page) {
 	}
 	p.line(p.styled(bold, title))
 	for rest := d.Architectures; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].same(&rest[0]) {
-			n++
-		}
+		n := same(rest, func(a, b *explainedArch) bool { return a.same(b) })
 		p.architectures(rest[:n])
 		rest = rest[n:]
 	}

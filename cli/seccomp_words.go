@@ -127,3 +127,12 @@ func indented(doc any) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// same is how many at the beginning of a list belong together with the first.
+func same[T any](list []T, together func(a, b *T) bool) int {
+	n := 1
+	for n < len(list) && together(&list[n], &list[0]) {
+		n++
+	}
+	return n
+}

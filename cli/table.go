@@ -72,6 +72,7 @@ var commands = []*command{
 	&psCommand,
 	&resumeCommand,
 	&runCommand,
+	&seccompCommand,
 	&specCommand,
 	&startCommand,
 	&stateCommand,

@@ -50,6 +50,11 @@ func DecodeResources(data []byte) (*specs.LinuxResources, []string, error) {
 	return decode(data, "resources", (*decoder).decLinuxResources)
 }
 
+// DecodeSeccomp decodes a linux.seccomp object, such as a file with a profile has.
+func DecodeSeccomp(data []byte) (*specs.LinuxSeccomp, []string, error) {
+	return decode(data, "profile", (*decoder).decLinuxSeccomp)
+}
+
 // DecodeState decodes the state of a container, as hooks read it.
 func DecodeState(data []byte) (*specs.State, []string, error) {
 	return decode(data, "state", (*decoder).decState)
