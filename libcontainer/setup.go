@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/cgroups"
 	"berth/libcontainer/compile"
@@ -30,6 +31,9 @@ type Setup struct {
 // setup makes the setup of a create or, where it is attached, of a run.
 func (r *Runtime) setup(id string, b *Bundle, f *host.Facts, o *CreateOptions) (*Setup, error) {
 	p := &Setup{ID: id, Bundle: b, Facts: f}
+	if err := mayMakeNamespaces(b.Spec, f); err != nil {
+		return nil, err
+	}
 	req := &compile.Request{
 		ID:           id,
 		Bundle:       b.Path,
@@ -59,6 +63,25 @@ func (r *Runtime) setup(id string, b *Bundle, f *host.Facts, o *CreateOptions) (
 	}
 	p.Program = c
 	return p, nil
+}
+
+// mayMakeNamespaces refuses what an ordinary user can not have: namespaces without one
+// in which he is root.
+func mayMakeNamespaces(s *specs.Spec, f *host.Facts) error {
+	if f.EUID == 0 || f.Permitted&(1<<unix.CAP_SYS_ADMIN) != 0 {
+		return nil
+	}
+	if s.Linux != nil {
+		for _, ns := range s.Linux.Namespaces {
+			if ns.Type == specs.UserNamespace {
+				return nil
+			}
+		}
+	}
+	return &fault.Error{
+		Msg: "rootless container requires user namespaces", JSONPath: "linux.namespaces",
+		Hint: "berth spec --rootless makes a config that has one; or run it as root",
+	}
 }
 
 func (p *Setup) planCgroups(r *Runtime, req *compile.Request) error {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"berth/libcontainer/fault"
 	"berth/libcontainer/host"
@@ -66,7 +67,8 @@ func TestLoadBundle(t *testing.T) {
 // TestCgroupsOfUsers: an ordinary user's container stays in his own cgroup unless
 // it asks for limits or a path.
 func TestCgroupsOfUsers(t *testing.T) {
-	f := &host.Facts{EUID: 1000, PageSize: 4096, CgroupNS: true, Cgroup: host.Cgroup{
+	// Who may make namespaces, and is not root.
+	f := &host.Facts{EUID: 1000, Permitted: 1 << unix.CAP_SYS_ADMIN, PageSize: 4096, CgroupNS: true, Cgroup: host.Cgroup{
 		Mode:        host.Hybrid,
 		Hierarchies: []host.Hierarchy{{Controllers: []string{"pids"}, Mount: "/sys/fs/cgroup/pids", Own: "/user"}},
 	}}
@@ -93,6 +95,14 @@ func TestCgroupsOfUsers(t *testing.T) {
 				t.Errorf("has cgroups: %v, want %v", p.Cgroups != nil, c.managed)
 			}
 		})
+	}
+	b, err := bundle(t, minimal+"}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Permitted = 0
+	if _, err := (&Runtime{}).setup("x", b, f, &CreateOptions{}); err == nil || !strings.Contains(err.Error(), "rootless container requires user namespaces") {
+		t.Errorf("who may not: %v", err)
 	}
 }
 

@@ -151,12 +151,8 @@ func (m *cgroupfs) on2(controller string) bool { return m.unified || onlyOn2(m.c
 // onlyOn2 says whether a controller, by its v2 name, is in the v2 hierarchy beside
 // v1 ones.
 func onlyOn2(cgroups []*cgroup, controller string) bool {
-	for _, c := range cgroups {
-		if c.v2() {
-			return find(cgroups, controller) == nil && c.offer(controller)
-		}
-	}
-	return false
+	c := find(cgroups, controller)
+	return c != nil && c.v2()
 }
 
 // available checks that each controller that is written to has a hierarchy.

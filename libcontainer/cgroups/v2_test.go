@@ -354,3 +354,33 @@ func TestPresentV2(t *testing.T) {
 		}
 	}
 }
+
+// TestHybrid has a controller that v1 lacks where v2 has it, with v2's files; all others
+// stay v1's.
+func TestHybrid(t *testing.T) {
+	p, err := New(made("/c"), &Request{ID: "id", Path: "/x", Owner: 1000, Resources: &specs.LinuxResources{
+		HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 7}}, Pids: &specs.LinuxPids{Limit: ptr(int64(5))},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"mkdir /c/unified/x", "enable /c/unified/x",
+		"write /c/unified/x/hugetlb.2MB.max = 7", "write /c/unified/x/hugetlb.2MB.rsvd.max = 7",
+	}
+	if got := with(lines(p.Actions), "/unified/"); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := with(lines(p.Actions), "/pids/x/"); !slices.Equal(got, []string{"write /c/pids/x/pids.max = 5"}) {
+		t.Errorf("%q", got)
+	}
+	for _, a := range p.Actions {
+		if a.Kind == Enable && a.Data != "+hugetlb" {
+			t.Errorf("more is enabled beside v1 than is asked for: %s", a.Data)
+		}
+	}
+	p, err = New(made("/c"), &Request{ID: "id", Path: "/x"})
+	if err != nil || len(with(lines(p.Actions), "enable ")) != 0 {
+		t.Errorf("controllers are given that nobody asked for: %v", err)
+	}
+}

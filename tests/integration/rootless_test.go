@@ -116,3 +116,29 @@ func TestOrdinaryUsersMissingController(t *testing.T) {
 		t.Errorf("%d %s", res.Code, res.Stdout)
 	}
 }
+
+// A config for root is refused, and the way out that is named is one.
+func TestOrdinaryUsersHint(t *testing.T) {
+	do := asOrdinaryUser(t)
+	bundle := userBundle(t, do, harness.WithoutNamespace(specs.UserNamespace), func(s *specs.Spec) { s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil })
+	res := do("run", "--bundle", bundle, "bt-user-hint")
+	if res.Code == 0 || !strings.Contains(res.Stdout, "rootless container requires user namespaces") || !strings.Contains(res.Stdout, "berth spec --rootless") {
+		t.Fatalf("%d %s", res.Code, res.Stdout)
+	}
+	if res := do("explain", "--bundle", bundle); res.Code != 0 {
+		t.Errorf("explain: %d %s", res.Code, res.Stdout)
+	}
+	if err := os.Remove(filepath.Join(bundle, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	if res := do("spec", "--rootless", "--bundle", bundle); res.Code != 0 {
+		t.Fatalf("%d %s", res.Code, res.Stdout)
+	}
+	spec := harness.ReadConfig(t, bundle)
+	spec.Process.Terminal = false
+	harness.Args("sh", "-c", "echo it works")(spec)
+	harness.WriteConfig(t, bundle, spec)
+	if res := do("run", "--bundle", bundle, "bt-user-hint"); res.Code != 0 || !strings.Contains(res.Stdout, "it works") {
+		t.Errorf("%d %s", res.Code, res.Stdout)
+	}
+}
