@@ -33,7 +33,7 @@ func listen(m *program.Machine, s *specs.LinuxSeccomp, st *State) (*listening, e
 	conn, err := unixsocket.Connect(s.ListenerPath, unix.SOCK_STREAM)
 	if err != nil {
 		return nil, &fault.Error{
-			Msg: "cannot reach who is to hear of system calls", JSONPath: "linux.seccomp.listenerPath", Call: "connect " + s.ListenerPath, Err: err,
+			Msg: "failed to connect with seccomp agent", JSONPath: "linux.seccomp.listenerPath", Call: "connect " + s.ListenerPath, Err: err,
 			Hint: "the profile has SCMP_ACT_NOTIFY: an agent has to listen there",
 		}
 	}

@@ -284,7 +284,7 @@ func TestSeccompNotify(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
 		dir := t.TempDir()
 		c := newContainer(t, notifying(dir+"/nobody", "mkdir"), harness.Args("/bin/true"))
-		c.fails("nobody", "create", "--bundle", c.bundle, c.id)
+		c.fails("failed to connect with seccomp agent.*nobody", "create", "--bundle", c.bundle, c.id)
 		c.NothingLeft(c.id)
 	})
 	t.Run("no path", func(t *testing.T) {
