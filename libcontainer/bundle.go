@@ -104,22 +104,8 @@ func unsupported(s *specs.Spec) error {
 		if len(s.Linux.NetDevices) > 0 {
 			no("linux.netDevices")
 		}
-		if s.Linux.MemoryPolicy != nil {
-			no("linux.memoryPolicy")
-		}
-		if s.Linux.Personality != nil {
-			no("linux.personality")
-		}
 		if s.Linux.MountLabel != "" {
 			no("linux.mountLabel")
-		}
-	}
-	if s.Process != nil {
-		if s.Process.Scheduler != nil {
-			no("process.scheduler")
-		}
-		if s.Process.IOPriority != nil {
-			no("process.ioPriority")
 		}
 	}
 	return l.OrNil()

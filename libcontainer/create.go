@@ -223,7 +223,7 @@ func (c *creation) firstRecord() error {
 		Ignored:      c.setup.Facts.IgnoredSignals,
 		Blocked:      c.setup.Facts.BlockedSignals,
 		StartHooks:   hasStartHooks(s),
-		Seccomp:      s.Linux != nil && s.Linux.Seccomp != nil,
+		ForEach:      s.Linux != nil && (s.Linux.Seccomp != nil || s.Linux.MemoryPolicy != nil || s.Linux.Personality != nil),
 		Program:      c.setup.Program.Digest(),
 	}
 	c.record.Mark = c.dir.Path() + "@" + strconv.FormatInt(c.record.Created.UnixNano(), 10)

@@ -149,13 +149,13 @@ func (j *Execution) prepare() error {
 	if req.Namespaces, err = j.namespaces(); err != nil {
 		return err
 	}
-	if j.rec.Seccomp {
+	if j.rec.ForEach {
 		s, _, err := keptConfig(j.dir)
 		if err != nil {
 			return err
 		}
 		j.seccomp = s.Linux.Seccomp
-		req.Seccomp = j.seccomp
+		req.Linux = &specs.Linux{Seccomp: s.Linux.Seccomp, MemoryPolicy: s.Linux.MemoryPolicy, Personality: s.Linux.Personality}
 	}
 	v2, err := j.cgroups(req)
 	if err != nil {

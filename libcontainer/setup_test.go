@@ -47,7 +47,7 @@ func TestLoadBundle(t *testing.T) {
 		"no rootfs":   {strings.Replace(minimal, `"rootfs"`, `"nowhere"`, 1) + "}", "invalid rootfs"},
 		"a file":      {strings.Replace(minimal, `"rootfs"`, `"config.json"`, 1) + "}", "invalid rootfs"},
 		"a symlink":   {strings.Replace(minimal, `"rootfs"`, `"link"`, 1) + "}", "invalid rootfs: not an absolute path, or a symlink"},
-		"personality": {minimal + `,"linux":{"personality":{"domain":"LINUX32"}}}`, "linux.personality is not supported"},
+		"mountLabel":  {minimal + `,"linux":{"mountLabel":"x"}}`, "linux.mountLabel is not supported"},
 		"all at once": {minimal + `,"hostname":"x","linux":{"maskedPaths":["relative"]}}`, "UTS namespace"},
 	} {
 		t.Run(name, func(t *testing.T) {

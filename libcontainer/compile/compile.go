@@ -107,6 +107,7 @@ type compiler struct {
 	sources   map[int]*program.Slot // bind sources opened before the user namespace
 	entries   []*program.Slot       // cgroup files opened before it
 	caps      *capabilities         // the process's
+	joins     bool                  // the process joins a container that is there
 	filter    *seccomp.Filter       // of system calls; nil for none
 	exe       *program.Slot         // holds the address of the path to execute
 	home      *program.Data
@@ -173,6 +174,7 @@ func (c *compiler) result(kind program.Kind) (*Result, error) {
 		Namespaces:   c.ns.fresh | c.ns.joined,
 		Rights:       c.rights(),
 		Filter:       c.filterBytes(),
+		FilterFlags:  c.filterFlags(),
 		CloneFlags:   c.ns.born,
 		Descriptors:  c.descriptors(),
 		Intermediate: c.ns.intermediate,

@@ -27,8 +27,9 @@ type EnterRequest struct {
 	NoNewKeyring bool
 	// PreserveFDs is the number of descriptors from 3 on that the process gets.
 	PreserveFDs int
-	// Seccomp is the container's profile; nil for none.
-	Seccomp *specs.LinuxSeccomp
+	// Linux has what of the container's config holds for each of its processes: the
+	// system call filter, the memory policy, the personality. nil for nothing.
+	Linux *specs.Linux
 	// Hook, when set, is executed in the place of the process, whose user, rights and
 	// working directory it has. Rootfs is the root file system's path, for Hook.
 	Hook   *specs.Hook
@@ -47,12 +48,13 @@ const nsAll = unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.C
 // the container has no mount namespace of its own its root directory instead of
 // that namespace's (program.FDDirectory).
 func Enter(f *host.Facts, r *EnterRequest) (*Result, error) {
-	c := newCompiler(&specs.Spec{Process: r.Process}, f, &Request{
+	c := newCompiler(&specs.Spec{Process: r.Process, Linux: r.Linux}, f, &Request{
 		ID: r.ID, CgroupsLate: r.CgroupsLate, CgroupEntry: r.CgroupEntry, NoNewKeyring: r.NoNewKeyring, PreserveFDs: r.PreserveFDs,
 	})
 	c.processPath, c.hook = r.ProcessPath, r.Hook
+	c.joins = true
 	pidfd := c.planJoin(r.Namespaces)
-	c.planFilter(r.Seccomp)
+	c.planFilter(c.linux().Seccomp)
 	var dir *program.Slot
 	if !c.ns.has(unix.CLONE_NEWNS) {
 		dir = c.hand("root", program.FDDirectory)
@@ -89,6 +91,7 @@ func (c *compiler) planJoin(namespaces uintptr) *program.Slot {
 func (c *compiler) joinContainer(pidfd *program.Slot) {
 	c.Phase = program.PhaseHost
 	c.birth()
+	c.initialAffinity()
 	c.awaitCgroups()
 	c.openCgroups()
 	c.Phase = program.PhaseJoin

@@ -46,6 +46,7 @@ func (c *compiler) becomeProcess() {
 		c.keyring()
 	}
 	c.fromCaller()
+	c.scheduling()
 	c.rlimits(false)
 	c.stdio()
 	c.labels()
@@ -148,8 +149,16 @@ func (c *compiler) fromCaller() {
 		c.Do(program.CallRtSigprocmask, "block no signal", program.Int(unix.SIG_SETMASK),
 			program.Ptr(program.Struct(make([]byte, 8), "{}")), program.Int(0), program.Int(8))
 	}
-	// More CPUs than any kernel is built for; it leaves out those that are not there.
-	all := make([]byte, 8192/8)
+	if a := c.execAffinity(); a != nil {
+		if bitmap(a.Final) != nil {
+			c.atProcess("execCPUAffinity.final")
+			c.affinity(a.Final, "run on CPUs "+a.Final+" from here on").
+				Say(unix.EINVAL, "", "none of these is one of the container's cpuset")
+		}
+		return
+	}
+	// The kernel leaves out those that are not there.
+	all := make([]byte, (mostCPUs+1)/8)
 	for i := range all {
 		all[i] = 0xff
 	}

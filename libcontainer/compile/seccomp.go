@@ -45,6 +45,13 @@ func (c *compiler) filterBytes() []byte {
 	return c.filter.Bytes()
 }
 
+func (c *compiler) filterFlags() uint32 {
+	if c.filter == nil {
+		return 0
+	}
+	return c.filter.Flags
+}
+
 // keepForFilter keeps the right to set a filter for as long as it takes, where the
 // process may get new privileges: there the kernel asks for CAP_SYS_ADMIN
 // (seccomp(2)). So the filter can be set last, and lets all that comes before be. The

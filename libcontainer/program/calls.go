@@ -30,6 +30,7 @@ const (
 	CallFstatfs
 	CallGetcwd
 	CallIoctl
+	CallIoprioSet
 	CallKeyctl
 	CallMkdirat
 	CallMknodat
@@ -39,6 +40,7 @@ const (
 	CallOpenTree
 	CallOpenat
 	CallOpenat2
+	CallPersonality
 	CallPivotRoot
 	CallPrctl
 	CallPrlimit64
@@ -48,10 +50,12 @@ const (
 	CallRtSigaction
 	CallRtSigprocmask
 	CallSchedSetaffinity
+	CallSchedSetattr
 	CallSeccomp
 	CallSendmsg
 	CallSetdomainname
 	CallSetgroups
+	CallSetMempolicy
 	CallSethostname
 	CallSetns
 	CallSetresgid
@@ -203,6 +207,14 @@ func (c Call) moreInfo() callInfo {
 		return callInfo{"rt_sigaction", unix.SYS_RT_SIGACTION, []kind{kInt, kPtr, kPtr, kInt}, false}
 	case CallRtSigprocmask:
 		return callInfo{"rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, []kind{kInt, kPtr, kPtr, kInt}, false}
+	case CallSchedSetattr:
+		return callInfo{"sched_setattr", unix.SYS_SCHED_SETATTR, []kind{kInt, kPtr, kInt}, false}
+	case CallIoprioSet:
+		return callInfo{"ioprio_set", unix.SYS_IOPRIO_SET, []kind{kInt, kInt, kHex}, false}
+	case CallSetMempolicy:
+		return callInfo{"set_mempolicy", unix.SYS_SET_MEMPOLICY, []kind{kHex, kPtr, kInt}, false}
+	case CallPersonality:
+		return callInfo{"personality", unix.SYS_PERSONALITY, []kind{kHex}, false}
 	case CallSchedSetaffinity:
 		return callInfo{"sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, []kind{kInt, kInt, kPtr}, false}
 	case CallSeccomp:

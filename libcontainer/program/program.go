@@ -369,8 +369,9 @@ type Program struct {
 	// Rights are those of the user's process; a hook has none that are checked.
 	Rights Rights
 	// Filter is the system call filter under which the process is executed, as an array
-	// of struct sock_filter; nil for none.
-	Filter []byte
+	// of struct sock_filter; nil for none. FilterFlags are those of seccomp(2).
+	Filter      []byte
+	FilterFlags uint32
 	// Namespaces are those of the container (CLONE_NEW*): each is made or joined on
 	// every way.
 	Namespaces uintptr

@@ -55,10 +55,21 @@ func marksKept(f *flow, st *Step, _ *known) string {
 }
 
 // mayExecute is what must be certain before the user's process begins.
+// nodesFit: the kernel reads as many bits as are told, but for the last one.
+func nodesFit(_ *flow, st *Step, _ *known) string {
+	if d := st.Args[1].data; d == nil || st.Args[2].n > uint64(8*len(d.Bytes)+1) {
+		return "the length must be that of the set of nodes"
+	}
+	return ""
+}
+
 // isFilter sees that the filter is the one that the process is to have.
 func isFilter(f *flow, st *Step, _ *known) string {
 	if want := f.v.p.Filter; want == nil || !bytes.Equal(st.Args[2].data.Refs[0].To.Bytes, want) {
 		return "the filter must be that of the config"
+	}
+	if st.Args[1].n != uint64(f.v.p.FilterFlags) {
+		return "the filter's flags must be those of the config"
 	}
 	return ""
 }

@@ -99,9 +99,17 @@ func filterProgram(_ *flow, _ *Step, d *Data) bool {
 	if d.str || len(d.Bytes) != 16 || d.Size > 16 || len(d.Refs) != 1 || d.Refs[0].Off != 8 {
 		return false
 	}
+	for _, b := range d.Bytes[2:] { // padding, and where the address goes
+		if b != 0 {
+			return false
+		}
+	}
 	insns, n := d.Refs[0].To, int(le.Uint16(d.Bytes))
 	return n > 0 && n <= 4096 && memory(nil, nil, insns) && insns.id == 0 && len(insns.Bytes) == 8*n && insns.Size <= 8*n
 }
+
+// schedAttr is a struct sched_attr of the first size, which says so itself.
+func schedAttr(_ *flow, _ *Step, d *Data) bool { return sized(d, 48) && le.Uint32(d.Bytes) == 48 }
 
 func sized(d *Data, n int) bool {
 	return !d.str && len(d.Refs) == 0 && d.Size <= n && len(d.Bytes) == n

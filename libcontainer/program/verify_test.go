@@ -422,6 +422,7 @@ func TestVerifyFilter(t *testing.T) {
 	check(t, []mutant{
 		{"nobody asked for one", "must be that of the config", with(nil, filter)},
 		{"another one", "must be that of the config", with([]byte{6, 0, 0, 0, 0, 0, 0, 0}, filter)},
+		{"another flag", "flags must be those", with(insns, Step{Call: CallSeccomp, Args: []Arg{Int(1), Int(2), filter.Args[2]}})},
 		{"more than is there", form, with(insns, made(2, insns))},
 		{"empty", form, with(insns, made(0, nil))},
 		{"a buffer", form, with(insns, Step{Call: CallSeccomp, Args: []Arg{Int(1), Int(0), Ptr(Buffer(16, ""))}})},

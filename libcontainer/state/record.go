@@ -50,8 +50,9 @@ type Record struct {
 	Ignored, Blocked       uint64
 	// StartHooks is true when the config has hooks that start runs.
 	StartHooks bool
-	// Seccomp is true when the config has a system call filter, for exec.
-	Seccomp bool
+	// ForEach is true when the config has what holds for each process, also of exec: a
+	// system call filter, a memory policy, a personality.
+	ForEach bool
 	// Program is the program's digest, by which it is known again.
 	Program uint64
 }
@@ -107,7 +108,7 @@ func encodeRecord(r *Record) []byte {
 	e.Key("ignored").Uint(r.Ignored)
 	e.Key("blocked").Uint(r.Blocked)
 	e.Key("startHooks").Bool(r.StartHooks)
-	e.Key("seccomp").Bool(r.Seccomp)
+	e.Key("forEach").Bool(r.ForEach)
 	e.Key("program").Uint(r.Program)
 	return e.End()
 }
@@ -197,8 +198,8 @@ func (d *decoder) field(r *Record, key string) {
 		r.PreserveFDs = int(d.int())
 	case "startHooks":
 		r.StartHooks = d.bool()
-	case "seccomp":
-		r.Seccomp = d.bool()
+	case "forEach":
+		r.ForEach = d.bool()
 	case "program":
 		r.Program = d.uint()
 	default:
