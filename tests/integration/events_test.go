@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"berth/tests/harness"
 )
@@ -217,6 +218,12 @@ func TestEventsStatsHasRuncsKeys(t *testing.T) {
 	theirs := newContainer(t, busy)
 	theirs.Binary = runc
 	ours := newContainer(t, busy)
+	if harness.Unified() {
+		// Without a cgroup namespace runc 1.1 mounts the hierarchy for the container with no
+		// options, and so changes those of the host's mount.
+		const flags = unix.MS_REMOUNT | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RELATIME
+		t.Cleanup(func() { _ = unix.Mount("", "/sys/fs/cgroup", "", flags, "nsdelegate,memory_recursiveprot") })
+	}
 	_, a := ours.stats()
 	_, b := theirs.stats()
 	// What is there only when something was read or written is compared apart.

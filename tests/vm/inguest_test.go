@@ -22,6 +22,7 @@ var inGuest = []inGuestRow{
 	{pkg: "./libcontainer/cgroups", skip: "^(TestSetIsAllOrNothing|TestStatsOfRealCgroups)$", cgroups: guest.V1},
 	{pkg: "./libcontainer/host", cgroups: guest.V2},
 	{pkg: "./libcontainer/host", cgroups: guest.V2, user: true},
+	{pkg: "./tests/integration", run: "^(TestAppArmor|TestScheduling)", cgroups: guest.V2},
 	// What cgroups have a part in: made by Berth, by systemd, and by an ordinary user's.
 	{pkg: "./tests/integration", run: ofCgroups, cgroups: guest.V2},
 	{pkg: "./tests/integration", run: "^(" + ofCgroups + "|TestScope)", cgroups: guest.V2, env: []string{"CGROUP_MANAGER=systemd"}},
