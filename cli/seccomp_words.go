@@ -45,12 +45,6 @@ func errnoText(n int) string {
 	return "errno " + strconv.Itoa(n)
 }
 
-// letsThrough says whether a call is done.
-func letsThrough(ret uint32) bool {
-	action := ret & seccomp.RetAction
-	return action == seccomp.RetAllow || action == seccomp.RetLog
-}
-
 var operatorText = map[specs.LinuxSeccompOperator]string{
 	specs.OpNotEqual: " != ", specs.OpLessThan: " < ", specs.OpLessEqual: " <= ", specs.OpEqualTo: " == ", specs.OpGreaterEqual: " >= ", specs.OpGreaterThan: " > ",
 }
