@@ -161,6 +161,8 @@ func inForce(actions []action) []action {
 // data was written meanwhile. Most hold one value. Those that are written as a key and
 // a value hold a line for each key that has one, and 0 takes a key away.
 func present(file, data, content string) string {
+	// The kernel takes spaces around a value, which unified may hold.
+	data = strings.TrimSpace(data)
 	key, _, keyed := strings.Cut(data, " ")
 	switch {
 	case file == "cpu.max", strings.HasPrefix(file, "cgroup."), strings.HasPrefix(file, "cpuset."):

@@ -113,6 +113,8 @@ func TestPresent(t *testing.T) {
 	for _, c := range []struct{ file, data, content, want string }{
 		{"pids.max", "5", "max", "max"},
 		{"cpuset.cpus", "0", "0-1,3", "0-1,3"},
+		{"memory.max", " 45002752", "50003968", "50003968"}, // and not 0 for the key "", which kills
+		{"pids.max", "7 \n", "50", "50"},
 		{"memory.oom_control", "1", "oom_kill_disable 0\nunder_oom 0\noom_kill 3", "0"},
 		{"blkio.throttle.read_bps_device", "8:0 5", "8:16 7\n8:0 100", "8:0 100"},
 		{"blkio.throttle.read_bps_device", "8:1 5", "8:16 7\n8:0 100", "8:1 0"},

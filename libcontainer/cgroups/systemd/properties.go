@@ -246,6 +246,9 @@ func Annotated(annotations map[string]string) ([]Property, error) {
 		if !letters(name) {
 			return nil, wrong("does not name a property: at least three letters are wanted")
 		}
+		if slices.Contains(barred[:], name) {
+			return nil, wrong("is for the runtime alone to set")
+		}
 		v, err := dbus.ParseVariant(annotations[key], dbus.Signature{})
 		if err != nil {
 			return nil, wrong("cannot be understood: " + err.Error())
@@ -261,6 +264,11 @@ func Annotated(annotations map[string]string) ([]Property, error) {
 	}
 	return list, nil
 }
+
+// barred are the properties that say which processes are in the scope, where it is and
+// whose. By PIDs a config could have processes of the host moved into the container's
+// scope, and killed with it.
+var barred = [...]string{"PIDs", "PIDFDs", "Slice", "Description", "Delegate"}
 
 func letters(s string) bool {
 	for _, c := range s {

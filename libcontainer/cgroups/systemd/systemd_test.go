@@ -132,12 +132,18 @@ func TestAnnotated(t *testing.T) {
 		t.Errorf("%s %v\nwant %s", text(list), err, want)
 	}
 	for key, bad := range map[string][2]string{
-		"org.systemd.property.X":          {"true", "does not name a property"},
-		"org.systemd.property.Coll ect":   {"true", "does not name a property"},
-		"org.systemd.property.Kill-Mode":  {"true", "does not name a property"},
-		"org.systemd.property.KillMode":   {"no quotes", "cannot be understood"},
-		"org.systemd.property.TimeoutSec": {"'soon'", "is not a number of seconds"},
-		"org.systemd.property.RuntimeSec": {"-1", "is not a number of seconds"},
+		"org.systemd.property.X": {"true", "does not name a property"},
+		// They would move processes of the host into the scope, or the scope elsewhere.
+		"org.systemd.property.PIDs":        {"[@u 1]", "is for the runtime alone to set"},
+		"org.systemd.property.PIDFDs":      {"[@h 1]", "is for the runtime alone to set"},
+		"org.systemd.property.Slice":       {"'a.slice'", "is for the runtime alone to set"},
+		"org.systemd.property.Description": {"'x'", "is for the runtime alone to set"},
+		"org.systemd.property.Delegate":    {"false", "is for the runtime alone to set"},
+		"org.systemd.property.Coll ect":    {"true", "does not name a property"},
+		"org.systemd.property.Kill-Mode":   {"true", "does not name a property"},
+		"org.systemd.property.KillMode":    {"no quotes", "cannot be understood"},
+		"org.systemd.property.TimeoutSec":  {"'soon'", "is not a number of seconds"},
+		"org.systemd.property.RuntimeSec":  {"-1", "is not a number of seconds"},
 	} {
 		_, err := Annotated(map[string]string{key: bad[0]})
 		if err == nil || !strings.Contains(err.Error(), bad[1]) || !strings.Contains(err.Error(), key) {
