@@ -133,7 +133,7 @@ var arrows = map[string][]string{
 	"berth/libcontainer/cgroups/systemd":      {"berth/libcontainer/fault"},
 	"berth/libcontainer/seccomp":              nil,
 	"berth/libcontainer/seccomp/audit":        {"berth/libcontainer/seccomp"},
-	"berth/libcontainer/seccomp/record":       {"berth/libcontainer/fault", "berth/libcontainer/seccomp"},
+	"berth/libcontainer/seccomp/record":       {"berth/libcontainer/fault", "berth/libcontainer/seccomp", "berth/libcontainer/unixsocket"},
 	"berth/libcontainer/seccomp/internal/gen": nil,
 }
 

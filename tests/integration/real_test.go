@@ -127,6 +127,12 @@ func TestDebian(t *testing.T) {
 		{name: "tmp and shm", args: []string{"bash", "-c", "mktemp && df /dev/shm | tail -1 && ls -l /dev/fd/ >/dev/null && cat <(echo substituted)"}, match: []string{"^/tmp/", "^shm ", "^substituted$"}},
 		{name: "read-only", args: []string{"bash", "-c", "touch /x || echo refused"}, match: []string{"^refused$"}, more: on(func(s *specs.Spec) { s.Root.Readonly = true })},
 		{name: "in a user namespace", args: []string{"bash", "-c", "id -u; dpkg -l bash | tail -1"}, match: []string{"^0$", "^ii  bash "}, more: on(harness.UserNamespace)},
+		{
+			name: "under Docker's default profile", more: on(underProfile(t, "moby")),
+			args: []string{"bash", "-c", `apt-get --version | head -1; dpkg -l bash | tail -1; perl -e 'print join(",", map { $_*2 } 1..3), "\n"'; ` +
+				`seq 100 | xargs -P4 -n10 echo | wc -l; su -s /bin/bash www-data -c "id -un"; apt-cache policy bash | head -1; nginx -t; mount -t tmpfs none /mnt || echo refused; unshare -U true || echo refused`},
+			match: []string{`^apt \d`, `^ii  bash `, "^2,4,6$", "^10$", "^www-data$", "^bash:$", "^refused\nrefused$"},
+		},
 		{name: "nginx tests its configuration", args: []string{"nginx", "-t"}, match: []string{}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
@@ -163,6 +169,7 @@ func testNginx(t *testing.T, bundle string) {
 	server.bundle = bundle
 	spec := harness.Default()
 	debianProcess("nginx", "-g", "daemon off; error_log stderr;")(spec)
+	underProfile(t, "moby")(spec)
 	harness.WriteConfig(t, bundle, spec)
 	put(t, server.bundle, "var/www/html/index.html", "moored here\n", 0o644)
 	server.create()
