@@ -44,6 +44,9 @@ allowed without the flags for them. clone3, which no filter can look into, fails
 with ENOSYS, as under the default profiles of engines, and programs use clone; unless the
 profile that is merged with allows it.
 
+runc sets a filter earlier than Berth does, and makes calls of its own under it: for
+runc, merge with a default profile.
+
 Each call takes some ten microseconds longer than else. A container that has a filter
 with a listener of its own can not be recorded.`,
 	options: []*option{&optBundle, &optMerge, &optOutput, &optPidFile, &optNoSubreaper, &optNoPivot, &optNoNewKeyring, &optPreserveFDs},
