@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,9 +40,11 @@ func listen(m *program.Machine, s *specs.LinuxSeccomp, st *State) (*listening, e
 	}
 	l := &listening{conn: conn, done: make(chan error, 1)}
 	pid, pidfd := m.Pid, m.PidFD
+	// One that the caller has preserved for the process is not the filter's.
+	others := listeners(pid)
 	go func() {
 		defer unix.Close(conn)
-		err := l.handOver(pid, pidfd, processState(s, st, pid))
+		err := l.handOver(pid, pidfd, others, processState(s, st, pid))
 		if err != nil {
 			// It may be waiting for an answer that nobody will give.
 			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
@@ -74,8 +77,8 @@ const listenTime = 10 * time.Second
 // errNoListener: the child has ended, or did not come that far.
 var errNoListener = fault.At("linux.seccomp", "the filter's listener did not come about")
 
-func (l *listening) handOver(pid, pidfd int, state []byte) error {
-	fd, err := takeListener(pid, pidfd)
+func (l *listening) handOver(pid, pidfd int, others []int, state []byte) error {
+	fd, err := takeListener(pid, pidfd, others)
 	if err != nil {
 		return err
 	}
@@ -86,20 +89,30 @@ func (l *listening) handOver(pid, pidfd int, state []byte) error {
 	return nil
 }
 
-// takeListener waits for the listener among the child's descriptors.
-func takeListener(pid, pidfd int) (int, error) {
+// listeners are the numbers of a process's descriptors that are listeners.
+func listeners(pid int) (list []int) {
 	dir := "/proc/" + strconv.Itoa(pid) + "/fd/"
+	all, _ := os.ReadDir(dir)
+	for _, e := range all {
+		if what, _ := os.Readlink(dir + e.Name()); what != "anon_inode:seccomp notify" {
+			continue
+		}
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// takeListener waits for the listener among the child's descriptors that is not one of
+// others.
+func takeListener(pid, pidfd int, others []int) (int, error) {
 	for end := time.Now().Add(listenTime); time.Now().Before(end); time.Sleep(50 * time.Microsecond) {
-		list, err := os.ReadDir(dir)
-		if err != nil {
+		if unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
 			return -1, errNoListener
 		}
-		for _, e := range list {
-			if what, _ := os.Readlink(dir + e.Name()); what != "anon_inode:seccomp notify" {
-				continue
-			}
-			n, err := strconv.Atoi(e.Name())
-			if err != nil {
+		for _, n := range listeners(pid) {
+			if slices.Contains(others, n) {
 				continue
 			}
 			fd, err := unix.PidfdGetfd(pidfd, n, 0)

@@ -250,7 +250,7 @@ func (h *scopeHandle) Set(r *specs.LinuxResources) (warnings []string, err error
 	if err != nil {
 		return nil, err
 	}
-	kept := h.others(c)
+	kept, given := h.others(c), c.before()
 	if err := b.Set(h.scope.name, props); err != nil {
 		return nil, err
 	}
@@ -258,7 +258,15 @@ func (h *scopeHandle) Set(r *specs.LinuxResources) (warnings []string, err error
 		warnings, err = c.carryOut(h.handle)
 	}
 	if err != nil {
-		if rerr := b.Set(h.scope.name, before); rerr != nil {
+		// Its own values are not exact: what is in the files is put back after it.
+		rerr := b.Set(h.scope.name, before)
+		if rerr == nil {
+			rerr = writeAll(kept)
+		}
+		if rerr == nil {
+			rerr = putBack(given)
+		}
+		if rerr != nil {
 			err = &fault.Error{Msg: "systemd has new limits, since what was in force can not be put back: " + rerr.Error(), Err: err}
 		}
 	}

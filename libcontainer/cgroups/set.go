@@ -53,6 +53,15 @@ func (h *handle) change(r *specs.LinuxResources) (c *limitChange, err error) {
 	return c, err
 }
 
+// before are the actions that would put back what the change replaces.
+func (c *limitChange) before() [][]action {
+	var lists [][]action
+	for _, actions := range c.lists {
+		lists = append(lists, inForce(actions))
+	}
+	return lists
+}
+
 // carryOut writes the change.
 func (c *limitChange) carryOut(h *handle) (warnings []string, err error) {
 	var before [][]action

@@ -124,6 +124,11 @@ func TestScopeLimits(t *testing.T) {
 	c.Must("update", "--pids-limit", "23", "--memory", "32M", c.id)
 	exactly["pids.max"], exactly["memory.max"] = "23", "33554432"
 	look("after update", exactly)
+	// Neither what was part of it, nor what was not, is cut to what systemd can tell.
+	for _, also := range [][]string{{"--memory", "48M"}, {"--cpu-quota", "22200"}} {
+		c.fails(`cpuset\.cpus`, append(append([]string{"update", "--cpuset-cpus", "4000"}, also...), c.id)...)
+		look("after an update that failed, of "+also[0], exactly)
+	}
 	if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
