@@ -10,7 +10,7 @@ GOFLAGS_BUILD = -trimpath -tags urfave_cli_no_docs -ldflags '-s -w -X main.commi
 COMMIT       := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 
-.PHONY: all go-version build install uninstall test test-quick test-diff vm-shell bench lint fuzz generate golden man deps clean
+.PHONY: all go-version build install uninstall test test-quick test-engines test-diff vm-shell bench lint fuzz generate golden man deps clean
 
 all: build
 
@@ -37,6 +37,11 @@ uninstall:
 # Time is for the guest: without KVM all takes ten times as long in it.
 test: go-version deps lint build
 	$(GO) test -count=1 -timeout 40m -json ./... | $(GO) run ./tests/report $(if $(CI),-strict)
+
+# The real engines with Berth, and with runc for comparison.
+test-engines: deps build
+	sh tests/engines/unpack.sh
+	$(GO) test -count=1 -timeout 60m -v ./tests/engines -args -full -beside runc
 
 # Without root, without packages: the pure part.
 test-quick:
