@@ -255,7 +255,7 @@ func (g *Guest) makeScratch(dir string) error {
 
 // commandLine is the kernel's. Mitigations cost time and protect nobody here.
 func commandLine(c Cgroups) string {
-	args := "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on apparmor=1 security=apparmor systemd.show_status=0 systemd.unit=multi-user.target"
+	args := "console=ttyS0 quiet panic=-1 softlockup_panic=1 watchdog_thresh=30 mitigations=off nokaslr random.trust_cpu=on apparmor=1 security=apparmor systemd.show_status=0 systemd.unit=multi-user.target"
 	switch c {
 	case V2:
 		return args + " systemd.unified_cgroup_hierarchy=1"
